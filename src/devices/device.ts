@@ -1,0 +1,89 @@
+/**
+ * What a device is, and what it is given. A device knows neither the machine nor the snapshot code.
+ */
+import * as Data from "effect/Data"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { GuestMemory } from "../memory/guest-memory.ts"
+import type { Component } from "../state/component.ts"
+
+/** Bytes of one register access. An 8-byte access reaches a device as two of 4, low half first. */
+export type AccessLength = 1 | 2 | 4
+
+/** Registers reached by port or memory-mapped access. `offset` is from the start of the device's range. */
+export interface Registers {
+  /** Value as an unsigned number of `length` bytes. Never throws. */
+  read(offset: number, length: AccessLength): number
+  /** `value` is an unsigned number of `length` bytes. Never throws. */
+  write(offset: number, length: AccessLength, value: number): void
+}
+
+/** An edge-triggered interrupt line. */
+export interface InterruptLine {
+  readonly gsi: number
+  /** One pulse. */
+  raise(): void
+}
+
+/**
+ * A word of interrupt status that the vCPU threads answer by themselves (virtio-mmio InterruptStatus/InterruptACK).
+ */
+export interface StatusWord {
+  load(): number
+  /** Sets bits; other bits stay. */
+  or(bits: number): void
+  /** Overwrites the word, for reset and restore. */
+  store(value: number): void
+}
+
+/** Asks for a callback when the guest writes `value` (queue index) to the notify register of the device. */
+export interface QueueNotifier {
+  /** Replaces what was subscribed before for this queue. Returns a function that ends the subscription. */
+  subscribe(queue: number, callback: () => void): () => void
+}
+
+/** What a virtio-mmio device is given. */
+export interface VirtioResources {
+  readonly memory: GuestMemory
+  readonly interrupt: InterruptLine
+  readonly status: StatusWord
+  readonly notifier: QueueNotifier
+}
+
+/** Something with state, that is saved and restored while the machine is paused. */
+export interface Stateful<T> {
+  readonly component: Component<T>
+  /** The state in its wire shape. The device is quiet: no callback of it is running. */
+  save(): T
+  /** Takes over a state. Fails, leaving the device as it was, where the state contradicts itself. */
+  restore(state: T): Effect.Effect<void, DeviceStateRefused>
+}
+
+/** A device of a machine. */
+export interface Device<T = unknown> extends Stateful<T> {
+  /** Unique in the machine: `serial0`, `rng0`, ... */
+  readonly id: string
+  /** Stable name of its kind, also the kind of its state. */
+  readonly kind: string
+  readonly registers: Registers
+  /**
+   * Called whenever the machine resumes, after a pause or a restore, before any vCPU runs: looks at every queue
+   * again (a notification may have been lost between the guest's write and the pause) and raises again an interrupt
+   * that the guest has not yet seen. Harmless when nothing is pending.
+   */
+  kick(): void
+  /** The pin of a guest reset: back to the state after power on. */
+  reset(): void
+}
+
+/** Makes a device inside a scope that ends with the machine. */
+export type DeviceFactory<T, Resources> = (resources: Resources) => Effect.Effect<Device<T>, never, Scope.Scope>
+
+/** A saved device state contradicts itself, or the machine it is restored into. */
+export class DeviceStateRefused extends Data.TaggedError("DeviceStateRefused")<{
+  readonly message: string
+  readonly device: string
+  readonly cause?: unknown
+}> {
+  readonly code = "CRYOVM_DEVICE_STATE_REFUSED"
+}

@@ -1,0 +1,281 @@
+/**
+ * The one seam to the C++ addon: its types, and its errors mapped to ours.
+ *
+ * The addon holds mechanism and no policy: it issues the ioctls, runs the vCPU threads and moves bytes.
+ * Structures of the KVM API cross this seam as the raw bytes of the kernel's ABI (`linux/kvm.h`);
+ * `machine/kvm/` gives them names. Nothing else in the project loads the addon.
+ */
+
+import { existsSync } from "node:fs"
+import { createRequire } from "node:module"
+import { fileURLToPath } from "node:url"
+import * as Data from "effect/Data"
+
+/** A system call or ioctl failed, or the addon refused an argument. */
+export class KvmError extends Data.TaggedError("KvmError")<{
+  readonly message: string
+  /** Name of the ioctl or system call, for example `KVM_CREATE_VM` or `mmap`. */
+  readonly operation: string
+  /** `errno` of the failed call; 0 where the addon itself refused. */
+  readonly errno: number
+  /** Symbolic form of `errno`, for example `ENOMEM`; empty when `errno` is 0. */
+  readonly errnoName: string
+  readonly cause?: unknown
+}> {
+  readonly code = "CRYOVM_KVM"
+}
+
+/** The compiled addon is not there, or cannot be loaded into this Node. */
+export class NativeAddonMissing extends Data.TaggedError("NativeAddonMissing")<{
+  readonly message: string
+  readonly cause?: unknown
+}> {
+  readonly code = "CRYOVM_NATIVE_ADDON_MISSING"
+}
+
+/** What `/dev/kvm` said of itself. */
+export interface NativeHostProbe {
+  /** `KVM_GET_API_VERSION`; 12 on every kernel since 2.6.22. */
+  readonly apiVersion: number
+  /** `KVM_CHECK_EXTENSION` of every capability the addon knows, by its name without `KVM_CAP_`. */
+  readonly capabilities: Readonly<Record<string, number>>
+  /** `KVM_GET_MSR_INDEX_LIST`, in the kernel's order. */
+  readonly msrIndices: readonly number[]
+  /** `KVM_GET_SUPPORTED_CPUID`: an array of `struct kvm_cpuid_entry2` (40 bytes each). */
+  readonly supportedCpuid: Uint8Array
+  /** Release of the host kernel, from `uname`. */
+  readonly kernelRelease: string
+}
+
+/** Where the bytes of a mapping come from. */
+export type NativeMemorySource =
+  /** Anonymous, private, zero until written. */
+  | { readonly kind: "anonymous" }
+  /** `MAP_PRIVATE` of an open file: reads come from the file, writes stay here. The addon dups `fd`. */
+  | { readonly kind: "file"; readonly fd: number; readonly offset: number }
+
+/** Progress of a dump: bytes of guest memory looked at so far. */
+export interface NativeDump {
+  /** Bytes of the mapping dealt with so far; grows to the mapping's size. Cheap to read. */
+  readonly scannedBytes: number
+  /** Asks the dump to stop; `done` then rejects with `errnoName` `ECANCELED`. */
+  abort(): void
+  /** Bytes written, and bytes left out because they were never touched or zero. */
+  readonly done: Promise<{ readonly writtenBytes: number; readonly skippedBytes: number }>
+}
+
+/** One mapping of guest memory in this process. */
+export interface NativeMemory {
+  readonly size: number
+  /** External buffers over the mapping, `chunkBytes` each but for the last; detached by `close`. */
+  readonly chunks: readonly ArrayBuffer[]
+  readonly chunkBytes: number
+  /** A further external buffer over `[offset, offset + length)`, for what straddles two chunks. Detached by `close`. */
+  window(offset: number, length: number): ArrayBuffer
+  /**
+   * Writes the mapping's content to `fd` at `fileOffset`, on a thread of its own. What was never touched and what
+   * is zero is left as a hole (the range of the file must be one already). The caller keeps the guest paused and
+   * `fd` open until `done` settles. Does not fsync.
+   */
+  dump(fd: number, fileOffset: number): NativeDump
+  /** Bytes of this mapping resident in memory, from `/proc/self/pagemap`. */
+  residentBytes(): number
+  /** Detaches every buffer at once; unmaps when no virtual machine uses the mapping and no dump is under way. Idempotent. */
+  close(): void
+}
+
+/** Structures of one vCPU. The bytes are the kernel's `struct` of that name unless said otherwise. */
+export type VcpuStructure =
+  | "regs"
+  | "sregs"
+  | "sregs2"
+  | "fpu"
+  /** `struct kvm_xsave` of the size `KVM_CAP_XSAVE2` tells, got with `KVM_GET_XSAVE2` where there is one. */
+  | "xsave"
+  | "xcrs"
+  | "debugregs"
+  /** `struct kvm_lapic_state`, 1,024 bytes. */
+  | "lapic"
+  | "mp_state"
+  | "vcpu_events"
+  /** An array of `struct kvm_cpuid_entry2`, 40 bytes each (without the header). */
+  | "cpuid2"
+  /** `struct kvm_nested_state` with its data; got only where `KVM_CAP_NESTED_STATE` is above 0. */
+  | "nested_state"
+
+/** Structures of the virtual machine. */
+export type VmStructure =
+  /** `struct kvm_irqchip` (520 bytes) of each chip. */
+  | "pic_master"
+  | "pic_slave"
+  | "ioapic"
+  /** `struct kvm_pit_state2`. */
+  | "pit2"
+  /** `struct kvm_clock_data`. */
+  | "clock"
+
+/** Why a vCPU thread is parked. */
+export interface NativeVcpuStop {
+  readonly vcpu: number
+  /**
+   * `paused`: as asked. `exit`: an exit that this layer does not serve (`exitReason` is `KVM_EXIT_*`, the rest is in
+   * the vCPU's `run` page). `error`: KVM_RUN failed with `errno`. `handler`: `onAccess` threw.
+   */
+  readonly reason: "paused" | "exit" | "error" | "handler"
+  readonly exitReason: number
+  readonly errno: number
+}
+
+export interface NativeVmOptions {
+  readonly vcpuCount: number
+  /**
+   * A vCPU accessed a port or an address that nothing native answers. The access is described by that vCPU's `run`
+   * page (`struct kvm_run`: `exit_reason` KVM_EXIT_IO 2 or KVM_EXIT_MMIO 6); for a read, the handler stores the
+   * answer there before it returns. The vCPU waits until then.
+   */
+  readonly onAccess: (vcpu: number) => void
+  /** A vCPU thread parked. Called once for each vCPU after every `pause`, and once when one parks of itself. */
+  readonly onStop: (stop: NativeVcpuStop) => void
+}
+
+/** Where a guest's write is turned into a notification. */
+export interface NativeNotifierOptions {
+  readonly space: "mmio" | "pio"
+  readonly address: number
+  /** 0 (any length, no datamatch), 1, 2, 4 or 8. */
+  readonly length: number
+  /** Notify only on this value. */
+  readonly datamatch?: number
+}
+
+/** One virtual machine with its vCPUs. All vCPU and VM structure calls need every vCPU parked, else they throw. */
+export interface NativeVm {
+  readonly vcpuCount: number
+  /** `struct kvm_run` of each vCPU, as the kernel maps it. Detached by `close`. */
+  readonly run: readonly ArrayBuffer[]
+  /**
+   * Interrupt status words shared with the vCPU threads, one 32-bit word a cell (use `Atomics`). Detached by `close`.
+   * 64 cells.
+   */
+  readonly statusCells: ArrayBuffer
+
+  /** `KVM_SET_USER_MEMORY_REGION`. `size` 0 removes the slot. `offset` is into `memory`. */
+  setMemoryRegion(region: {
+    readonly slot: number
+    readonly guestAddress: number
+    readonly memory: NativeMemory
+    readonly offset: number
+    readonly size: number
+    readonly logDirtyPages?: boolean
+    readonly readOnly?: boolean
+  }): void
+  /** `KVM_GET_DIRTY_LOG` (which clears it unless manual protect is on): one bit a page, little endian. */
+  getDirtyLog(slot: number): Uint8Array
+
+  /** Starts every parked vCPU that is not failed. */
+  resume(): void
+  /**
+   * Asks every vCPU to park; `onStop` tells of each. A vCPU inside an access is let finish it first: KVM_RUN is
+   * re-entered with `immediate_exit` set until nothing is pending.
+   */
+  pause(): void
+
+  getVcpu(vcpu: number, structure: VcpuStructure): Uint8Array
+  setVcpu(vcpu: number, structure: VcpuStructure, bytes: Uint8Array): void
+  /**
+   * `KVM_GET_MSRS`: `struct kvm_msr_entry` (16 bytes: u32 index, u32 0, u64 value) for each index the kernel gives;
+   * those it refuses are left out (their indices end up in `refused`).
+   */
+  getMsrs(
+    vcpu: number,
+    indices: readonly number[],
+  ): { readonly entries: Uint8Array; readonly refused: readonly number[] }
+  /** `KVM_SET_MSRS` in the given order; returns the indices that the kernel refused (the others are set). */
+  setMsrs(vcpu: number, entries: Uint8Array): readonly number[]
+  /** `KVM_GET_TSC_KHZ`; 0 where the kernel does not tell. */
+  getTscKhz(vcpu: number): number
+  setTscKhz(vcpu: number, khz: number): void
+  /** `KVM_KVMCLOCK_CTRL`: tells the guest that it was stopped. False when the guest uses no kvmclock. */
+  kvmclockCtrl(vcpu: number): boolean
+  /** `KVM_NMI`. */
+  nmi(vcpu: number): void
+
+  getVm(structure: VmStructure): Uint8Array
+  setVm(structure: VmStructure, bytes: Uint8Array): void
+
+  /** Registers an ioeventfd polled by libuv; `callback` runs on the JavaScript thread. Returns its id. */
+  addNotifier(options: NativeNotifierOptions, callback: () => void): number
+  removeNotifier(id: number): void
+  /** Registers an irqfd for `gsi` (edge: a pulse a signal). Returns its id. */
+  addInterrupt(gsi: number): number
+  removeInterrupt(id: number): void
+  /** Pulses the interrupt. 0.3 us. */
+  raiseInterrupt(id: number): void
+  /**
+   * Answers, in the vCPU's own thread, 4-byte reads of `readAddress` with status cell `cell`, and 4-byte writes to
+   * `ackAddress` by clearing the written bits in it (virtio-mmio InterruptStatus and InterruptACK).
+   */
+  addStatusCell(cell: number, readAddress: number, ackAddress: number): void
+  removeStatusCell(cell: number): void
+
+  /**
+   * Ends every vCPU thread, removes fds and slots, detaches `run` and `statusCells`. Resolves when all is gone.
+   * Idempotent: a second call gives the same promise. While a VM is open it keeps the process alive.
+   */
+  close(): Promise<void>
+}
+
+export interface NativeAddon {
+  /** Opens `path`, asks, closes. Throws where it cannot be opened. */
+  probeHost(path: string): NativeHostProbe
+  mapMemory(size: number, source: NativeMemorySource): NativeMemory
+  /** KVM_CREATE_VM, TSS address, identity map address, irqchip, PIT2 (speaker dummy), then the vCPUs and their threads, parked. */
+  createVm(path: string, options: NativeVmOptions): NativeVm
+  /** Objects alive in the addon, for leak tests. */
+  liveObjects(): { readonly vms: number; readonly memories: number; readonly threads: number }
+}
+
+const candidates = ["../../native/build/cryovm.node", "../../prebuilds/linux-x64/cryovm.node"]
+
+let loaded: NativeAddon | undefined
+
+/**
+ * Loads the addon once.
+ * @throws NativeAddonMissing
+ */
+export const loadNative = (): NativeAddon => {
+  if (loaded !== undefined) return loaded
+  const paths = candidates.map((relative) => fileURLToPath(new URL(relative, import.meta.url)))
+  const path = paths.find((candidate) => existsSync(candidate))
+  if (path === undefined) {
+    throw new NativeAddonMissing({
+      message: `the native addon is not built (looked for ${paths.join(" and ")}); run "npm run setup" in the project, or "node scripts/build-native.mjs" in the installed package`,
+    })
+  }
+  try {
+    loaded = createRequire(import.meta.url)(path) as NativeAddon
+  } catch (cause) {
+    throw new NativeAddonMissing({ message: `the native addon ${path} cannot be loaded: ${String(cause)}`, cause })
+  }
+  return loaded
+}
+
+/** Fields that the addon puts on the errors it throws. */
+interface NativeErrorFields {
+  readonly operation?: unknown
+  readonly errno?: unknown
+  readonly errnoName?: unknown
+}
+
+/** Maps whatever the addon threw to a {@link KvmError}; keeps one that is already ours. */
+export const toKvmError = (cause: unknown): KvmError => {
+  if (cause instanceof KvmError) return cause
+  const fields: NativeErrorFields = typeof cause === "object" && cause !== null ? cause : {}
+  return new KvmError({
+    message: cause instanceof Error ? cause.message : String(cause),
+    operation: typeof fields.operation === "string" ? fields.operation : "native",
+    errno: typeof fields.errno === "number" ? fields.errno : 0,
+    errnoName: typeof fields.errnoName === "string" ? fields.errnoName : "",
+    cause,
+  })
+}
