@@ -48,14 +48,22 @@ export interface VirtioResources {
   readonly interrupt: InterruptLine
   readonly status: StatusWord
   readonly notifier: QueueNotifier
+  /**
+   * Told of every range of guest memory that the device wrote: KVM's dirty log sees only what the guest writes.
+   * Left out where the host finds writes of this process by other means (`PAGEMAP_SCAN`).
+   */
+  readonly written?: (address: number, length: number) => void
 }
 
 /** Something with state, that is saved and restored while the machine is paused. */
 export interface Stateful<T> {
   readonly component: Component<T>
-  /** The state in its wire shape. The device is quiet: no callback of it is running. */
+  /** The state in its wire shape. The device was quiesced before. */
   save(): T
-  /** Takes over a state. Fails, leaving the device as it was, where the state contradicts itself. */
+  /**
+   * Takes over a state. Fails, leaving the device as it was, where the state contradicts itself. The device is
+   * quiesced afterwards, until {@link Device.kick}.
+   */
   restore(state: T): Effect.Effect<void, DeviceStateRefused>
 }
 
@@ -67,12 +75,19 @@ export interface Device<T = unknown> extends Stateful<T> {
   readonly kind: string
   readonly registers: Registers
   /**
-   * Called whenever the machine resumes, after a pause or a restore, before any vCPU runs: looks at every queue
-   * again (a notification may have been lost between the guest's write and the pause) and raises again an interrupt
-   * that the guest has not yet seen. Harmless when nothing is pending.
+   * Called once every vCPU is parked and before anything is saved. From its end until {@link Device.kick} the device
+   * neither touches guest memory nor raises an interrupt: notifications that still arrive, input from the host and
+   * work left over for a later turn of the event loop wait. Without it, memory written to a snapshot after the
+   * device's state could be newer than that state.
+   */
+  readonly quiesce: Effect.Effect<void>
+  /**
+   * Called whenever the machine resumes, after a pause or a restore, and before any vCPU runs: ends `quiesce`, looks
+   * at every queue again (a notification may have been lost between the guest's write and the pause) and raises
+   * again an interrupt that the guest has not yet seen. Harmless when nothing is pending.
    */
   kick(): void
-  /** The pin of a guest reset: back to the state after power on. */
+  /** The reset pin of the machine: back to the state after power on. Input that waited for the guest is dropped. */
   reset(): void
 }
 
@@ -86,4 +101,12 @@ export class DeviceStateRefused extends Data.TaggedError("DeviceStateRefused")<{
   readonly cause?: unknown
 }> {
   readonly code = "CRYOVM_DEVICE_STATE_REFUSED"
+}
+
+/** A device was used after its machine ended, or while it waited for room when that happened. */
+export class DeviceClosed extends Data.TaggedError("DeviceClosed")<{
+  readonly message: string
+  readonly device: string
+}> {
+  readonly code = "CRYOVM_DEVICE_CLOSED"
 }
