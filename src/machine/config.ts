@@ -1,0 +1,151 @@
+/**
+ * What a user configures of a machine, and what a snapshot keeps of it.
+ *
+ * {@link MicroVmConfig} is the input, where everything may be left out; {@link decodeConfig} checks it, tells
+ * every mistake at once and fills in the defaults. {@link machineComponent} is the wire form: the machine as it was
+ * built, with the digests of the kernel and the initramfs instead of their bytes.
+ */
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import { component } from "../state/component.ts"
+import { FixedBytes } from "../state/primitives.ts"
+
+/** One mistake in a configuration. */
+export interface ConfigIssue {
+  /** The field, as in `devices.rng`; empty for the configuration as a whole. */
+  readonly path: string
+  readonly message: string
+}
+
+/** A configuration has mistakes; `issues` has all of them. */
+export class ConfigInvalid extends Data.TaggedError("ConfigInvalid")<{
+  readonly message: string
+  readonly issues: readonly ConfigIssue[]
+}> {
+  readonly code = "CRYOVM_CONFIG_INVALID"
+}
+
+export const MAX_VCPUS = 8
+/** 1 TiB. */
+export const MAX_MEMORY_MIB = 1024 * 1024
+export const MIN_MEMORY_MIB = 32
+
+const between = (minimum: number, maximum: number) => {
+  const message = `expected an integer from ${minimum} to ${maximum}`
+  return Schema.Int.annotate({ message }).check(Schema.isBetween({ minimum, maximum }, { message }))
+}
+
+/** A kernel or initramfs: a file, bytes in memory, or a name for one that cryovm knows. */
+const imageSource = <const Names extends readonly [string, ...string[]]>(names: Names) => {
+  const message = `expected ${names.map((name) => `"${name}"`).join(", ")}, { path: string } or { bytes: Uint8Array }`
+  return Schema.Union([
+    Schema.Literals(names),
+    Schema.Struct({ path: Schema.NonEmptyString }),
+    Schema.Struct({ bytes: Schema.Uint8Array }),
+  ]).annotate({ message })
+}
+
+const KernelSource = imageSource(["embedded"])
+const InitramfsSource = imageSource(["embedded", "none"])
+
+/** Where the kernel comes from. */
+export type KernelSource = typeof KernelSource.Type
+/** Where the initramfs comes from. */
+export type InitramfsSource = typeof InitramfsSource.Type
+
+const Flag = Schema.Boolean.annotate({ message: "expected true or false" })
+const Text = Schema.String.annotate({ message: "expected a string" })
+
+const bootProtocols = ["auto", "linux64", "pvh"] as const
+const BootProtocol = Schema.Literals(bootProtocols).annotate({
+  message: `expected one of ${bootProtocols.map((name) => `"${name}"`).join(", ")}`,
+})
+/** How the kernel is entered: `auto` chooses by what the kernel offers. */
+export type BootProtocol = typeof BootProtocol.Type
+
+const DevicesConfig = Schema.Struct({
+  /** A virtio-rng device. */
+  rng: Flag.pipe(Schema.withDecodingDefault(Effect.succeed(true))),
+  /** The virtio-console through which the host speaks with the guest agent. */
+  agent: Flag.pipe(Schema.withDecodingDefault(Effect.succeed(true))),
+}).annotate({ message: "expected an object" })
+
+/** Which optional devices a machine has. */
+export type DeviceSet = typeof DevicesConfig.Type
+
+const Config = Schema.Struct({
+  /** Number of virtual processors, 1 to {@link MAX_VCPUS}. */
+  vcpus: between(1, MAX_VCPUS).pipe(Schema.withDecodingDefault(Effect.succeed(1))),
+  /** RAM in MiB. */
+  memoryMib: between(MIN_MEMORY_MIB, MAX_MEMORY_MIB).pipe(Schema.withDecodingDefault(Effect.succeed(128))),
+  kernel: KernelSource.pipe(Schema.withDecodingDefault(Effect.succeed("embedded" as const))),
+  initramfs: InitramfsSource.pipe(Schema.withDecodingDefault(Effect.succeed("embedded" as const))),
+  /** Replaces the default kernel command line. The devices' own arguments are appended to it all the same. */
+  commandLine: Schema.optional(Text),
+  /** Appended to the kernel command line. */
+  extraCommandLine: Schema.optional(Text),
+  bootProtocol: BootProtocol.pipe(Schema.withDecodingDefault(Effect.succeed("auto" as const))),
+  devices: DevicesConfig.pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  /** A name for the machine, for logs and listings. */
+  label: Schema.optional(Text),
+}).annotate({ message: "expected an object" })
+
+/** What a user may give; what is left out (or `undefined`) has a default. */
+export type MicroVmConfig = typeof Config.Encoded
+/** A checked configuration with every default filled in. */
+export type MachineConfig = typeof Config.Type
+
+const decode = Schema.decodeUnknownExit(Config)
+const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1({
+  leafHook: (issue) => {
+    if (issue._tag === "UnexpectedKey") return "unknown field; see MicroVmConfig for the fields there are"
+    return SchemaIssue.defaultLeafHook(issue)
+  },
+})
+
+const pathText = (path: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }> | undefined): string =>
+  (path ?? []).map((part) => String(typeof part === "object" ? part.key : part)).join(".")
+
+/**
+ * Checks a configuration and fills in the defaults.
+ * @throws ConfigInvalid
+ */
+export const decodeConfig = (input: unknown): MachineConfig => {
+  const exit = decode(input ?? {}, { errors: "all", onExcessProperty: "error" })
+  if (Exit.isSuccess(exit)) return exit.value
+  const error = Cause.squash(exit.cause)
+  const issues: readonly ConfigIssue[] = Schema.isSchemaError(error)
+    ? formatIssues(error.issue).issues.map((issue) => ({ path: pathText(issue.path), message: issue.message }))
+    : [{ path: "", message: String(error) }]
+  const lines = issues.map((issue) => (issue.path === "" ? issue.message : `${issue.path}: ${issue.message}`))
+  throw new ConfigInvalid({ message: `the configuration is not valid: ${lines.join("; ")}`, issues })
+}
+
+const ImageRecord = Schema.Struct({
+  sha256: FixedBytes(32),
+  /** Where it came from, for people: a path, `embedded` or `bytes`. Nothing is read from there on restore. */
+  source: Schema.String,
+})
+/** Digest and origin of a kernel or an initramfs. */
+export type ImageRecord = typeof ImageRecord.Type
+
+/** Version 1 of what a snapshot stores of the machine's configuration. */
+export const MachineV1 = Schema.Struct({
+  vcpus: between(1, MAX_VCPUS),
+  memoryMib: between(MIN_MEMORY_MIB, MAX_MEMORY_MIB),
+  /** The whole command line that the guest was booted with. */
+  commandLine: Schema.String,
+  label: Schema.optionalKey(Schema.String),
+  devices: Schema.Struct({ rng: Schema.Boolean, agent: Schema.Boolean }),
+  kernel: ImageRecord,
+  initramfs: Schema.optionalKey(ImageRecord),
+})
+
+/** What a snapshot stores of the machine's configuration. */
+export type MachineState = typeof MachineV1.Type
+
+export const machineComponent = component<MachineState>("machine", MachineV1)
