@@ -5,13 +5,12 @@
  * It uses nothing but Node, for it runs before anything is installed.
  *
  *   node scripts/setup.mjs                        what "npm test", "npm run demo" and "npm run bench" do first
+ *   node scripts/setup.mjs --dependencies         the dependencies only
  *   node scripts/setup.mjs --release              the release addon in prebuilds/ too (what "npm pack" does first)
- *   node scripts/setup.mjs --tolerate-type-errors prints type errors and goes on with what was emitted
+ *   node scripts/setup.mjs --tolerate-type-errors  prints type errors and goes on with what was emitted
  */
 
 import { spawnSync } from "node:child_process"
-import { existsSync } from "node:fs"
-import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { compile, isCompiled } from "./setup/compile.mjs"
 import { areDependenciesInstalled, installDependencies } from "./setup/dependencies.mjs"
@@ -20,6 +19,7 @@ import { root, run, SetupFailure } from "./setup/run.mjs"
 
 const flags = new Set(process.argv.slice(2))
 const release = flags.delete("--release")
+const dependenciesOnly = flags.delete("--dependencies")
 const tolerateTypeErrors = flags.delete("--tolerate-type-errors")
 const locked = flags.delete("--locked")
 
@@ -28,8 +28,7 @@ const buildAddon = () => {
   if (!existsSync(join(root, "scripts/build-native.mjs")))
     return console.error("setup: no scripts/build-native.mjs yet")
   ensureToolchain()
-  run("the native addon", process.execPath, ["scripts/build-native.mjs"])
-  if (release) run("the release addon", process.execPath, ["scripts/build-native.mjs", "--release"])
+  run("the native addon", process.execPath, ["scripts/build-native.mjs", ...(release ? ["--release"] : [])])
 }
 
 const setup = () => {
@@ -54,6 +53,7 @@ const setup = () => {
     console.error("setup: no flock (util-linux) here: going on without a lock")
   }
   if (!areDependenciesInstalled()) installDependencies()
+  if (dependenciesOnly) return
   buildAddon()
   if (!isCompiled()) compile({ tolerateTypeErrors })
 }

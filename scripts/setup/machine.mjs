@@ -37,7 +37,8 @@ const isCommand = (name) =>
     }
   })
 
-const missingTools = () => ["g++", "make"].filter((name) => !isCommand(name))
+// A compiler named by CXX is the user's own affair.
+const missingTools = () => [...(process.env.CXX ? [] : ["g++"]), "make"].filter((name) => !isCommand(name))
 
 /**
  * Sees to it that g++ and make are there. As root on Debian or Ubuntu it installs them, since "npm test" has to work
