@@ -1,0 +1,134 @@
+#include "dump.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <new>
+
+#include "zero_page.h"
+
+namespace cryovm {
+namespace {
+
+constexpr uint64_t kPiece = 4 * 1024 * 1024;    // largest single write: an abort waits at most for one
+constexpr uint64_t kWindow = 64 * 1024 * 1024;  // the kernel is asked about this much at a time
+constexpr uint64_t kFlush = 32 * 1024 * 1024;
+
+}  // namespace
+
+void Dump::Run() {
+  try {
+    PageMap pages;
+    const uint64_t size = mapping_->size();
+    for (uint64_t at = 0; at < size; at += kWindow) {
+      const uint64_t end = std::min(at + kWindow, size);
+      WriteRange(at, end, pages);
+      scanned_ = end;
+    }
+  } catch (const Failure& failure) {
+    failure_ = failure;
+  } catch (const std::bad_alloc&) {
+    failure_ = SystemFailure("malloc", ENOMEM, "writing guest memory");
+  }
+  // Not kept until the promise is collected: whoever waits for the dump may close the memory next.
+  mapping_.reset();
+  fd_.Reset();
+}
+
+void Dump::WriteRange(uint64_t from, uint64_t to, PageMap& pages) {
+  CheckAborted();
+  if (mapping_->backing_fd() >= 0) {
+    WritePrivateFile(from, to, pages);
+  } else {
+    WriteAnonymous(from, to, pages);
+  }
+}
+
+void Dump::WriteAnonymous(uint64_t from, uint64_t to, PageMap& pages) {
+  for (const PageRange& range : pages.Find(mapping_->base(), from, to, PageKind::kPopulated)) {
+    WriteData(mapping_->base() + range.start, range.end - range.start, range.start);
+  }
+}
+
+void Dump::WritePrivateFile(uint64_t from, uint64_t to, PageMap& pages) {
+  uint64_t at = from;
+  for (const PageRange& range : pages.Find(mapping_->base(), from, to, PageKind::kPrivate)) {
+    CopyFromFile(at, range.start);
+    WriteData(mapping_->base() + range.start, range.end - range.start, range.start);
+    at = range.end;
+  }
+  CopyFromFile(at, to);
+}
+
+void Dump::CopyFromFile(uint64_t from, uint64_t to) {
+  const int fd = mapping_->backing_fd();
+  const uint64_t shift = mapping_->backing_offset();
+  uint64_t at = from;
+  while (at < to) {
+    const off_t data = lseek(fd, static_cast<off_t>(shift + at), SEEK_DATA);
+    if (data < 0) {
+      if (errno == ENXIO) return;  // nothing but a hole from here on
+      throw SystemFailure("lseek(SEEK_DATA)", errno, "finding the data of the file behind guest memory");
+    }
+    at = std::max(at, (static_cast<uint64_t>(data) - shift) & ~(kPageSize - 1));
+    if (at >= to) return;
+    const off_t hole = lseek(fd, static_cast<off_t>(shift + at), SEEK_HOLE);
+    if (hole < 0) throw SystemFailure("lseek(SEEK_HOLE)", errno, "finding the holes of the file behind guest memory");
+    const uint64_t end = std::min(to, (static_cast<uint64_t>(hole) - shift + kPageSize - 1) & ~(kPageSize - 1));
+    if (bounce_ == nullptr) bounce_.reset(new (std::align_val_t(kPageSize)) uint8_t[kPiece]);
+    while (at < end) {
+      CheckAborted();
+      const uint64_t size = std::min(end - at, kPiece);
+      uint64_t have = 0;
+      while (have < size) {
+        const ssize_t got = pread(fd, bounce_.get() + have, size - have, static_cast<off_t>(shift + at + have));
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) throw SystemFailure("pread", errno, "reading the file behind guest memory");
+        if (got == 0) throw Refusal("dump", "the file behind guest memory has become shorter");
+        have += static_cast<uint64_t>(got);
+      }
+      WriteData(bounce_.get(), size, at);
+      at += size;
+    }
+    at = std::max(at, end);
+  }
+}
+
+void Dump::WriteData(const uint8_t* data, uint64_t size, uint64_t offset) {
+  uint64_t at = 0;
+  while (at < size) {
+    CheckAborted();
+    const uint64_t limit = std::min(size, at + kPiece);
+    while (at < limit && IsZeroPage(data + at)) at += kPageSize;
+    const uint64_t start = at;
+    while (at < limit && !IsZeroPage(data + at)) at += kPageSize;
+    if (at > start) WriteAll(data + start, at - start, file_offset_ + offset + start);
+    scanned_ = offset + at;
+  }
+}
+
+void Dump::WriteAll(const uint8_t* data, uint64_t size, uint64_t file_offset) {
+  uint64_t done = 0;
+  while (done < size) {
+    const ssize_t wrote = pwrite(fd_.get(), data + done, size - done, static_cast<off_t>(file_offset + done));
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) throw SystemFailure("pwrite", errno, "writing guest memory to the file");
+    if (wrote == 0) throw SystemFailure("pwrite", EIO, "writing guest memory to the file");
+    done += static_cast<uint64_t>(wrote);
+  }
+  if (written_ == flushed_from_) unflushed_start_ = file_offset;
+  written_ += size;
+  if (written_ - flushed_from_ >= kFlush) {
+    // Only a hint, so that the disk is busy while the rest is still looked at; what it returns does not matter.
+    sync_file_range(fd_.get(), static_cast<off_t>(unflushed_start_),
+                    static_cast<off_t>(file_offset + size - unflushed_start_), SYNC_FILE_RANGE_WRITE);
+    flushed_from_ = written_;
+  }
+}
+
+void Dump::CheckAborted() const {
+  if (aborted_) throw SystemFailure("dump", ECANCELED, "writing guest memory");
+}
+
+}  // namespace cryovm

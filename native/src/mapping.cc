@@ -1,0 +1,90 @@
+#include "mapping.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <string>
+
+#include "counters.h"
+#include "failure.h"
+
+namespace cryovm {
+namespace {
+
+// Address space only, aligned for huge pages: more is reserved than needed and both ends are given back.
+uint8_t* Reserve(uint64_t size) {
+  const uint64_t padded = size + kHugePageSize;
+  void* reserved = mmap(nullptr, padded, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) {
+    throw SystemFailure("mmap", errno, "reserving " + std::to_string(padded) + " bytes of address space");
+  }
+  const auto start = reinterpret_cast<uintptr_t>(reserved);
+  const uintptr_t aligned = (start + kHugePageSize - 1) & ~(kHugePageSize - 1);
+  if (aligned > start) munmap(reserved, aligned - start);
+  const uintptr_t tail = start + padded - (aligned + size);
+  if (tail > 0) munmap(reinterpret_cast<void*>(aligned + size), tail);
+  return reinterpret_cast<uint8_t*>(aligned);
+}
+
+// An open file description of our own: looking for holes moves its position, which must not be the caller's.
+Fd Reopen(int fd) {
+  const std::string path = "/proc/self/fd/" + std::to_string(fd);
+  int own = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (own < 0) own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (own < 0) throw SystemFailure("fcntl(F_DUPFD_CLOEXEC)", errno, "keeping the file behind guest memory open");
+  return Fd(own);
+}
+
+void CheckCovers(int fd, uint64_t offset, uint64_t size) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) throw SystemFailure("fstat", errno, "looking at the file behind guest memory");
+  if (!S_ISREG(status.st_mode)) throw Refusal("mapMemory", "guest memory can only be mapped from a regular file");
+  const auto have = static_cast<uint64_t>(status.st_size);
+  if (have < offset || have - offset < size) {
+    throw Refusal("mapMemory", "the file holds " + std::to_string(have) + " bytes, but " + std::to_string(size) +
+                                   " bytes from offset " + std::to_string(offset) + " are to be mapped");
+  }
+}
+
+}  // namespace
+
+Mapping::Mapping(uint64_t size, Fd backing, uint64_t backing_offset)
+    : size_(size), backing_(std::move(backing)), backing_offset_(backing_offset) {
+  if (size == 0 || size % kPageSize != 0) {
+    throw Refusal("mapMemory", "the size must be a multiple of 4096 above 0, not " + std::to_string(size));
+  }
+  const bool file = static_cast<bool>(backing_);
+  uint8_t* reserved = Reserve(size);
+  // Not reserving swap is what allows more guest memory than the host has, as long as it is not touched.
+  const int flags = MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE | (file ? 0 : MAP_ANONYMOUS);
+  if (mmap(reserved, size, PROT_READ | PROT_WRITE, flags, backing_.get(), static_cast<off_t>(backing_offset)) ==
+      MAP_FAILED) {
+    const int error = errno;
+    munmap(reserved, size);
+    throw SystemFailure("mmap", error,
+                        "mapping " + std::to_string(size) + " bytes of guest memory" + (file ? " from a file" : ""));
+  }
+  // A crash of the host process must not write every guest's memory into its core file.
+  madvise(reserved, size, MADV_DONTDUMP);
+  base_ = reserved;
+  counters.memories++;
+}
+
+Mapping::~Mapping() {
+  if (base_ == nullptr) return;
+  munmap(base_, size_);
+  counters.memories--;
+}
+
+std::shared_ptr<Mapping> Mapping::Anonymous(uint64_t size) {
+  return std::shared_ptr<Mapping>(new Mapping(size, Fd(), 0));
+}
+
+std::shared_ptr<Mapping> Mapping::PrivateFile(uint64_t size, int fd, uint64_t offset) {
+  if (offset % kPageSize != 0) throw Refusal("mapMemory", "the offset must be a multiple of 4096");
+  CheckCovers(fd, offset, size);
+  return std::shared_ptr<Mapping>(new Mapping(size, Reopen(fd), offset));
+}
+
+}  // namespace cryovm
