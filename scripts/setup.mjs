@@ -25,8 +25,6 @@ const locked = flags.delete("--locked")
 
 /** `make` itself knows whether the addon is up to date, and tells in some ten milliseconds. */
 const buildAddon = () => {
-  if (!existsSync(join(root, "scripts/build-native.mjs")))
-    return console.error("setup: no scripts/build-native.mjs yet")
   ensureToolchain()
   run("the native addon", process.execPath, ["scripts/build-native.mjs", ...(release ? ["--release"] : [])])
 }
