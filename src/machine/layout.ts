@@ -48,6 +48,8 @@ export const BOOT_STACK_POINTER = 0x8ff0
 export const PML4_ADDRESS = 0x9000
 export const PDPT_ADDRESS = 0xa000
 export const PAGE_DIRECTORY_ADDRESS = 0xb000
+/** What those page tables map, address to address: the first GiB, where a kernel must therefore lie. */
+export const IDENTITY_MAPPED = GIB
 /** The kernel command line with its NUL. */
 export const COMMAND_LINE_ADDRESS = 0x20000
 /** Multiprocessor table: the last KiB of base memory, one of the places Linux searches (MPS 1.4, section 4). */

@@ -34,7 +34,7 @@ export class ClockRealtimeMissing extends Data.TaggedError("ClockRealtimeMissing
   readonly code = "CRYOVM_CLOCK_REALTIME_MISSING"
 }
 
-const valueOf = (msrs: readonly MsrEntry[], index: number): bigint | undefined =>
+const msrValue = (msrs: readonly MsrEntry[], index: number): bigint | undefined =>
   msrs.find((entry) => entry.index === index)?.value
 
 /**
@@ -51,10 +51,10 @@ export const capturePausedTime = (vm: NativeVm): PausedTime => ({
   vcpus: Array.from({ length: vm.vcpuCount }, (_, vcpu) => {
     const lapic = vm.getVcpu(vcpu, "lapic")
     const msrs = decodeMsrs(vm.getMsrs(vcpu, [IA32_TSC, IA32_TSC_DEADLINE]).entries)
-    const tsc = valueOf(msrs, IA32_TSC) ?? 0n
+    const tsc = msrValue(msrs, IA32_TSC) ?? 0n
     return {
       tsc,
-      tscDeadline: deadlineOf(valueOf(msrs, IA32_TSC_DEADLINE), tsc, lapic),
+      tscDeadline: deadlineOf(msrValue(msrs, IA32_TSC_DEADLINE), tsc, lapic),
       timerCurrentCount: readApic(lapic, APIC_TIMER_CURRENT_COUNT),
     }
   }),
@@ -64,8 +64,8 @@ export const capturePausedTime = (vm: NativeVm): PausedTime => ({
 export const pausedTimeOf = (vcpus: readonly VcpuState[], vm: VmState): PausedTime => ({
   clock: vm.clock,
   vcpus: vcpus.map((vcpu) => ({
-    tsc: valueOf(vcpu.msrs, IA32_TSC) ?? 0n,
-    tscDeadline: valueOf(vcpu.msrs, IA32_TSC_DEADLINE),
+    tsc: msrValue(vcpu.msrs, IA32_TSC) ?? 0n,
+    tscDeadline: msrValue(vcpu.msrs, IA32_TSC_DEADLINE),
     timerCurrentCount: readApic(vcpu.lapic, APIC_TIMER_CURRENT_COUNT),
   })),
 })

@@ -10,6 +10,7 @@ import { KvmDebugregs } from "./debugregs.ts"
 import { IRQCHIP_IOAPIC, IRQCHIP_PIC_MASTER, IRQCHIP_PIC_SLAVE, KvmIrqchipIoapic, KvmIrqchipPic } from "./irqchip.ts"
 import { APIC_TIMER_CURRENT_COUNT, withApic } from "./lapic-page.ts"
 import { KvmMpState } from "./mp-state.ts"
+import { MsrRefused } from "./msr-refused.ts"
 import {
   decodeMsrs,
   encodeMsrs,
@@ -28,15 +29,6 @@ import type { VcpuState } from "./vcpu-state.ts"
 import type { VmState } from "./vm-state.ts"
 import { KvmXcrs } from "./xcrs.ts"
 import { fitXsave } from "./xsave.ts"
-
-/** KVM here does not take the saved values of some model-specific registers. */
-export class MsrRefused extends Data.TaggedError("MsrRefused")<{
-  readonly message: string
-  readonly vcpu: number
-  readonly indices: readonly number[]
-}> {
-  readonly code = "CRYOVM_MSR_REFUSED"
-}
 
 /** The guest's TSC runs at a frequency that this host cannot give it. */
 export class TscFrequencyUnsupported extends Data.TaggedError("TscFrequencyUnsupported")<{
@@ -196,12 +188,10 @@ const restoreMsrs = (vm: NativeVm, index: number, msrs: readonly MsrEntry[]): vo
   const refused = new Set(vm.setMsrs(index, encodeMsrs(ordered)))
   const lost = ordered.filter(({ index: msr, value }) => refused.has(msr) && value !== 0n)
   if (lost.length > 0) {
-    const list = lost.map((entry) => `0x${entry.index.toString(16)}`).join(", ")
-    throw new MsrRefused({
-      message: `this host's KVM does not take the saved values of the model-specific registers ${list} on vCPU ${index}; restore on a host with the processor and kernel features of the one it was saved on`,
-      vcpu: index,
-      indices: lost.map((entry) => entry.index),
-    })
+    throw MsrRefused.at(
+      index,
+      lost.map((entry) => entry.index),
+    )
   }
 }
 
