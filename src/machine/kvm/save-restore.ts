@@ -11,6 +11,7 @@ import { IRQCHIP_IOAPIC, IRQCHIP_PIC_MASTER, IRQCHIP_PIC_SLAVE, KvmIrqchipIoapic
 import { APIC_TIMER_CURRENT_COUNT, withApic } from "./lapic-page.ts"
 import { KvmMpState } from "./mp-state.ts"
 import { MsrRefused } from "./msr-refused.ts"
+
 import {
   decodeMsrs,
   encodeMsrs,
@@ -29,6 +30,8 @@ import type { VcpuState } from "./vcpu-state.ts"
 import type { VmState } from "./vm-state.ts"
 import { KvmXcrs } from "./xcrs.ts"
 import { fitXsave } from "./xsave.ts"
+
+export { MsrRefused } from "./msr-refused.ts"
 
 /** The guest's TSC runs at a frequency that this host cannot give it. */
 export class TscFrequencyUnsupported extends Data.TaggedError("TscFrequencyUnsupported")<{
