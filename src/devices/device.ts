@@ -91,6 +91,10 @@ export interface Device<T = unknown> extends Stateful<T> {
   reset(): void
 }
 
+/** A device of whatever state: what a machine has a list of. */
+// biome-ignore lint/suspicious/noExplicitAny: a device both takes and gives its state, so `unknown` fits none.
+export type AnyDevice = Device<any>
+
 /** Makes a device inside a scope that ends with the machine. */
 export type DeviceFactory<T, Resources> = (resources: Resources) => Effect.Effect<Device<T>, never, Scope.Scope>
 
