@@ -114,7 +114,8 @@ export class Component<T> {
       }
     }
     const encoded = Schema.encodeUnknownExit(this.#schema(version))(value, strict)
-    return { version, payload: encodeMsgpack(this.#valueOf(encoded, version)) }
+    const wire = this.#valueOf(encoded, version)
+    return { version, payload: this.#attempt(version, () => encodeMsgpack(wire)) }
   }
 
   /**
@@ -123,16 +124,24 @@ export class Component<T> {
    */
   decode(stored: VersionedPayload): T {
     this.#known(stored.version)
-    let wire: unknown
-    try {
-      wire = decodeMsgpack(stored.payload)
-    } catch (cause) {
-      throw this.#invalid(stored.version, cause instanceof Error ? cause.message : String(cause), cause)
-    }
+    const wire = this.#attempt(stored.version, () => decodeMsgpack(stored.payload))
     const decoded = Schema.decodeUnknownExit(this.#schema(stored.version))(wire, strict)
     let value = this.#valueOf(decoded, stored.version)
-    for (let next = stored.version; next < this.version; next++) value = this.#versions[next]?.up?.(value as never)
-    return value as T
+    if (stored.version === this.version) return value as T
+    for (let next = stored.version; next < this.version; next++) {
+      value = this.#attempt(stored.version, () => this.#versions[next]?.up?.(value as never))
+    }
+    // An older schema may have let through what the current one would not.
+    const migrated = Schema.decodeUnknownExit(Schema.toType(this.#schema(this.version)))(value, strict)
+    return this.#valueOf(migrated, stored.version) as T
+  }
+
+  #attempt<A>(version: number, body: () => A): A {
+    try {
+      return body()
+    } catch (cause) {
+      throw this.#invalid(version, cause instanceof Error ? cause.message : String(cause), cause)
+    }
   }
 
   #schema(version: number): StateSchema<unknown> {

@@ -1,0 +1,152 @@
+/**
+ * The manifest: what a snapshot is, who wrote it where, and what it needs, readable without touching any state.
+ *
+ * Every version keeps `producer` with its `name` and `version` at the top, so that a release which cannot read a
+ * manifest can still say who wrote it.
+ */
+import * as Data from "effect/Data"
+import * as Schema from "effect/Schema"
+import { component } from "./component.ts"
+import { SafeUnsigned, U8, U16, U32 } from "./primitives.ts"
+
+/** Guest memory is mapped by pages, in the guest and from the file alike. */
+const PAGE_BYTES = 4096
+
+const described = <T>(description: string, holds: (value: T) => boolean) =>
+  Schema.makeFilter((value: T) => holds(value) || `expected ${description}`, { description })
+
+const Text = Schema.String.check(Schema.isNonEmpty())
+const Positive = (schema: typeof U16) => schema.check(Schema.isGreaterThanOrEqualTo(1))
+const Pages = SafeUnsigned.check(Schema.isMultipleOf(PAGE_BYTES))
+
+/** Lower or upper case hexadecimal in five groups. */
+const Uuid = Schema.String.check(Schema.isUUID())
+
+/** UTC with milliseconds, as `Date.prototype.toISOString` writes it. */
+const Timestamp = Schema.String.check(
+  described("a time such as 2026-01-31T12:00:00.000Z", (value: string) => {
+    const time = new Date(value)
+    return !Number.isNaN(time.getTime()) && time.toISOString() === value
+  }),
+)
+
+/** SHA-256 in 64 lower case hexadecimal digits. */
+const Sha256Text = Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))
+
+/** A file of the snapshot's own directory: never a path, so that a manifest cannot point elsewhere. */
+const FileName = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/))
+
+const Region = Schema.Struct({
+  guestAddress: Pages,
+  size: Pages.check(Schema.isGreaterThan(0)),
+  fileOffset: Pages,
+})
+
+const ComponentEntry = Schema.Struct({
+  name: Text,
+  kind: Text,
+  version: Positive(U32),
+  optional: Schema.optionalKey(Schema.Literal(true)),
+})
+
+const HostProfile = Schema.Struct({
+  kernelRelease: Schema.String,
+  nodeVersion: Schema.String,
+  kvmApiVersion: U32,
+  capabilities: Schema.Record(Schema.String, Schema.Int),
+  cpu: Schema.Struct({
+    vendor: Schema.String,
+    family: U16,
+    model: U16,
+    stepping: U8,
+    brand: Schema.String,
+  }),
+  tscKhz: U32,
+})
+
+interface Run {
+  readonly start: number
+  readonly size: number
+}
+
+const apart = (runs: readonly Run[]): boolean => {
+  const inOrder = [...runs].sort((a, b) => a.start - b.start)
+  return inOrder.every((run, index) => run.start + run.size <= (inOrder[index + 1]?.start ?? Number.MAX_SAFE_INTEGER))
+}
+
+const MemoryLayout = Schema.Struct({
+  regions: Schema.Array(Region),
+  file: Schema.Struct({ name: FileName, size: SafeUnsigned }),
+}).check(
+  described("memory regions that do not overlap", ({ regions }) =>
+    apart(regions.map((region) => ({ start: region.guestAddress, size: region.size }))),
+  ),
+  described("memory regions in parts of the file of their own", ({ regions }) =>
+    apart(regions.map((region) => ({ start: region.fileOffset, size: region.size }))),
+  ),
+  described("memory regions inside the memory file", ({ regions, file }) =>
+    regions.every((region) => region.fileOffset + region.size <= file.size),
+  ),
+)
+
+const ManifestV1 = Schema.Struct({
+  producer: Schema.Struct({ name: Text, version: Text }),
+  createdAt: Timestamp,
+  id: Uuid,
+  type: Schema.Literal("full"),
+  architecture: Text,
+  machine: Schema.Struct({
+    vcpuCount: Positive(U16),
+    memoryBytes: SafeUnsigned,
+    label: Schema.optionalKey(Schema.String),
+  }),
+  memory: MemoryLayout,
+  components: Schema.Array(ComponentEntry),
+  host: HostProfile,
+  parent: Schema.NullOr(Schema.Struct({ id: Uuid, digest: Sha256Text })),
+  resources: Schema.Array(Schema.Struct({ name: Text, kind: Text, path: Text })),
+}).check(described("no parent in a full snapshot", ({ parent }) => parent === null))
+
+/** The manifest's versions. */
+export const ManifestComponent = component("manifest", ManifestV1)
+
+/**
+ * The manifest of a snapshot, in its current version.
+ *
+ * `memory.regions`: addresses, sizes and offsets in bytes, whole pages of 4,096; `memory.file.name` is a file of the
+ * bundle. `parent.digest`: SHA-256 of the parent's `state.cryo`, hexadecimal. `resources`: files outside the bundle
+ * that the machine needs, such as a disk image. `host`: the host it was written on; `tscKhz` is 0 where unknown.
+ */
+export type Manifest = typeof ManifestV1.Type
+
+/** What `host` of a {@link Manifest} holds. */
+export type HostProfile = Manifest["host"]
+
+/** One line of {@link Manifest}'s `components`: a section without its payload. */
+export type ComponentEntry = Manifest["components"][number]
+
+/** The one architecture that this release runs. */
+export const ARCHITECTURE = "x86_64"
+
+/** A snapshot of a machine of another architecture. */
+export class SnapshotArchitectureMismatch extends Data.TaggedError("SnapshotArchitectureMismatch")<{
+  readonly message: string
+  readonly snapshot: string
+  readonly host: string
+}> {
+  readonly code = "CRYOVM_SNAPSHOT_ARCHITECTURE_MISMATCH"
+}
+
+/**
+ * Checks that a snapshot's machine is of the architecture that runs here. The schema takes any, so that a snapshot
+ * that cannot run can still be described.
+ * @throws SnapshotArchitectureMismatch
+ */
+export const checkArchitecture = (manifest: Pick<Manifest, "architecture">, host: string = ARCHITECTURE): void => {
+  if (manifest.architecture === host) return
+  throw new SnapshotArchitectureMismatch({
+    message: `the snapshot is of a ${manifest.architecture} machine and cannot run on ${host}`,
+    snapshot: manifest.architecture,
+    host,
+  })
+}
