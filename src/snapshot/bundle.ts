@@ -1,0 +1,18 @@
+/**
+ * A snapshot on disk: a directory, the bundle, with `state.cryo` and the guest's memory beside it.
+ *
+ * {@link publishBundle} makes one appear whole or not at all; {@link readManifest}, {@link readStateFile} and
+ * {@link checkMemoryFile} read one that may have come from anywhere.
+ */
+export {
+  errnoNameOf,
+  MemoryFileInvalid,
+  SnapshotExists,
+  SnapshotIncomplete,
+  SnapshotNotFound,
+  SnapshotReadFailed,
+  SnapshotWriteFailed,
+  toWriteFailed,
+} from "./bundle-errors.ts"
+export { checkMemoryFile, openMemoryFile, readManifest, readStateFile, type StateReadError } from "./bundle-reader.ts"
+export { MEMORY_FILE, type PublishOptions, publishBundle, STATE_FILE, writeBundleFile } from "./bundle-writer.ts"
