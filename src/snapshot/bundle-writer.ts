@@ -96,7 +96,8 @@ const commit = (temporary: string, target: string, overwrite: boolean): Effect.E
 /**
  * Publishes a directory: `write` fills a temporary directory beside `dir` (mode 0700, which the published one keeps),
  * all of it is fsynced, and it is renamed to `dir`, whose parent is fsynced. The parent has to exist. On failure or
- * interruption the temporary directory is removed; after a kill, by the next publish into the same parent.
+ * interruption the temporary directory is removed; after a kill, by a later publish into the same parent (see
+ * `bundle-temporary.ts` for when).
  *
  * Guaranteed: whoever looks under `dir` finds a complete snapshot or none, at any moment and after a kill or a loss of
  * power at any moment. Once this succeeds, the snapshot is durable. Should the very last step fail, the fsync of the
@@ -105,8 +106,8 @@ const commit = (temporary: string, target: string, overwrite: boolean): Effect.E
  * With `overwrite`, a snapshot at `dir` stays until the new one is complete and durable, then is moved aside, and the
  * new one moved in: two renames, for Node has no exchanging one. For the moment in between, nothing is under the name.
  * If the second rename fails, the old snapshot is put back. If the process is killed or the power lost in between, the
- * old one is complete beside it as `.<name>.cryovm-<pid>-<hex>.old`, and the next publish into the parent puts it
- * back. Processes that have files of the old snapshot open or mapped keep them. Only a directory with a `state.cryo` is
+ * old one is complete beside it as `.<name>.cryovm-<pid>-<hex>.old`, and a later publish into the parent puts it back:
+ * the next one after a kill; after a reboot, or from another container, the next one that comes an hour later. Processes that have files of the old snapshot open or mapped keep them. Only a directory with a `state.cryo` is
  * ever replaced.
  *
  * An empty directory at `dir` counts as none. Errors: {@link SnapshotExists}, before `write` is run (or, where
