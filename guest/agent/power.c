@@ -1,0 +1,14 @@
+#include "agent.h"
+
+#include <sys/reboot.h>
+#include <unistd.h>
+
+/*
+ * reboot() does not sync. A restart ends in whatever `reboot=` of the kernel
+ * command line says; without ACPI, a power-off is a halt.
+ */
+void power_off(int how)
+{
+	sync();
+	reboot(how == 0 ? RB_AUTOBOOT : RB_POWER_OFF);
+}
