@@ -124,6 +124,8 @@ export interface NativeVcpuStop {
   readonly reason: "paused" | "exit" | "error" | "handler"
   readonly exitReason: number
   readonly errno: number
+  /** What `onAccess` threw, where `reason` is `handler`. */
+  readonly cause?: unknown
 }
 
 export interface NativeVmOptions {

@@ -39,18 +39,22 @@ const between = (minimum: number, maximum: number) => {
   return Schema.Int.annotate({ message }).check(Schema.isBetween({ minimum, maximum }, { message }))
 }
 
-/** A kernel or initramfs: a file, bytes in memory, or a name for one that cryovm knows. */
-const imageSource = <const Names extends readonly [string, ...string[]]>(names: Names) => {
-  const message = `expected ${names.map((name) => `"${name}"`).join(", ")}, { path: string } or { bytes: Uint8Array }`
-  return Schema.Union([
-    Schema.Literals(names),
-    Schema.Struct({ path: Schema.NonEmptyString }),
-    Schema.Struct({ bytes: Schema.Uint8Array }),
-  ]).annotate({ message })
-}
+type ImageSource<Name extends string> = Name | { readonly path: string } | { readonly bytes: Uint8Array }
 
-const KernelSource = imageSource(["embedded"])
-const InitramfsSource = imageSource(["embedded", "none"])
+/** A kernel or initramfs: a file, bytes in memory, or a name for one that cryovm knows. */
+const imageSource = <const Name extends string>(...names: readonly Name[]): Schema.Codec<ImageSource<Name>> =>
+  Schema.declare(
+    (input): input is ImageSource<Name> => {
+      if (typeof input !== "object" || input === null) return (names as readonly unknown[]).includes(input)
+      const [[key, value] = [], ...others] = Object.entries(input)
+      if (others.length > 0) return false
+      return (key === "path" && typeof value === "string" && value !== "") || (key === "bytes" && value instanceof Uint8Array)
+    },
+    { message: `expected ${names.map((name) => `"${name}"`).join(", ")}, { path: string } or { bytes: Uint8Array }` },
+  )
+
+const KernelSource = imageSource("embedded")
+const InitramfsSource = imageSource("embedded", "none")
 
 /** Where the kernel comes from. */
 export type KernelSource = typeof KernelSource.Type
@@ -69,9 +73,9 @@ export type BootProtocol = typeof BootProtocol.Type
 
 const DevicesConfig = Schema.Struct({
   /** A virtio-rng device. */
-  rng: Flag.pipe(Schema.withDecodingDefault(Effect.succeed(true))),
+  rng: Flag.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true))),
   /** The virtio-console through which the host speaks with the guest agent. */
-  agent: Flag.pipe(Schema.withDecodingDefault(Effect.succeed(true))),
+  agent: Flag.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true))),
 }).annotate({ message: "expected an object" })
 
 /** Which optional devices a machine has. */
@@ -79,20 +83,25 @@ export type DeviceSet = typeof DevicesConfig.Type
 
 const Config = Schema.Struct({
   /** Number of virtual processors, 1 to {@link MAX_VCPUS}. */
-  vcpus: between(1, MAX_VCPUS).pipe(Schema.withDecodingDefault(Effect.succeed(1))),
+  vcpus: between(1, MAX_VCPUS).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
   /** RAM in MiB. */
-  memoryMib: between(MIN_MEMORY_MIB, MAX_MEMORY_MIB).pipe(Schema.withDecodingDefault(Effect.succeed(128))),
-  kernel: KernelSource.pipe(Schema.withDecodingDefault(Effect.succeed("embedded" as const))),
-  initramfs: InitramfsSource.pipe(Schema.withDecodingDefault(Effect.succeed("embedded" as const))),
+  memoryMib: between(MIN_MEMORY_MIB, MAX_MEMORY_MIB).pipe(Schema.withDecodingDefaultKey(Effect.succeed(128))),
+  kernel: KernelSource.pipe(Schema.withDecodingDefaultKey(Effect.succeed("embedded" as const))),
+  initramfs: InitramfsSource.pipe(Schema.withDecodingDefaultKey(Effect.succeed("embedded" as const))),
   /** Replaces the default kernel command line. The devices' own arguments are appended to it all the same. */
-  commandLine: Schema.optional(Text),
+  commandLine: Schema.optionalKey(Text),
   /** Appended to the kernel command line. */
-  extraCommandLine: Schema.optional(Text),
-  bootProtocol: BootProtocol.pipe(Schema.withDecodingDefault(Effect.succeed("auto" as const))),
-  devices: DevicesConfig.pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  extraCommandLine: Schema.optionalKey(Text),
+  bootProtocol: BootProtocol.pipe(Schema.withDecodingDefaultKey(Effect.succeed("auto" as const))),
+  devices: DevicesConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   /** A name for the machine, for logs and listings. */
-  label: Schema.optional(Text),
+  label: Schema.optionalKey(Text),
 }).annotate({ message: "expected an object" })
+
+/** Where a key may be left out, `undefined` says the same. */
+type OrUndefined<T> = {
+  readonly [K in keyof T]: T[K] extends boolean | undefined ? T[K] | undefined : T[K]
+}
 
 /** What a user may give; what is left out (or `undefined`) has a default. */
 export type MicroVmConfig = typeof Config.Encoded

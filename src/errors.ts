@@ -1,0 +1,44 @@
+/**
+ * Every error this library fails with: one class a failure, each with a stable `code` and, where there is one, a
+ * `cause`.
+ */
+export { AddressRangeRefused } from "./devices/bus.ts"
+export { DeviceClosed, DeviceStateRefused } from "./devices/device.ts"
+export { InputTooLarge } from "./devices/input.ts"
+export { EmbeddedGuestDamaged } from "./guest/embedded.ts"
+export {
+  GuestOutputTooLarge,
+  GuestProtocolError,
+  GuestRequestFailed,
+  GuestRequestTooLarge,
+  GuestTimeout,
+  GuestUnavailable,
+} from "./guest/errors.ts"
+export { CommandLineInvalid } from "./machine/boot/command-line.ts"
+export { ConfigInvalid } from "./machine/config.ts"
+export { BootFileUnreadable, HostUnsupported, VcpuFailed } from "./machine/errors.ts"
+export { MsrRefused, NestedStateUnsupported, TscFrequencyUnsupported } from "./machine/kvm/save-restore.ts"
+export { KvmStructureInvalid } from "./machine/kvm/structure.ts"
+export { InitramfsInvalid } from "./machine/loader/initramfs.ts"
+export { KernelInvalid } from "./machine/loader/kernel-invalid.ts"
+export { KvmError, NativeAddonMissing } from "./native.ts"
+export {
+  MemoryFileInvalid,
+  SnapshotExists,
+  SnapshotIncomplete,
+  SnapshotNotFound,
+  SnapshotReadFailed,
+  SnapshotWriteFailed,
+} from "./snapshot/bundle.ts"
+export { SnapshotInconsistent } from "./snapshot/open.ts"
+export { StateDowngradeLossy, StateInvalid, StateVersionUnsupported } from "./state/component.ts"
+export {
+  StateCorrupt,
+  StateFormatTooNew,
+  StateNotCryovm,
+  StateTooLarge,
+  StateTruncated,
+} from "./state/envelope-errors.ts"
+export { WrongState } from "./state/lifecycle.ts"
+export { SnapshotArchitectureMismatch } from "./state/manifest.ts"
+export { SectionsUnsupported } from "./state/registry.ts"

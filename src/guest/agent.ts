@@ -1,0 +1,421 @@
+/**
+ * What the guest agent can do, as Effects. The numbers are those of `guest/agent/PROTOCOL.md`.
+ */
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import { type AgentChannel, AgentClient } from "./client.ts"
+import { type GuestError, GuestOutputTooLarge, GuestTimeout, type GuestUnavailable } from "./errors.ts"
+import { type PayloadReader, PayloadWriter } from "./payload.ts"
+
+const Op = {
+  hello: 1,
+  exec: 2,
+  execOutput: 3,
+  kill: 4,
+  fillMemory: 5,
+  release: 6,
+  readMemory: 7,
+  memoryInfo: 8,
+  dropCaches: 9,
+  writeFile: 10,
+  readFile: 11,
+  time: 12,
+  sleep: 13,
+  counter: 14,
+  counterStart: 15,
+  powerOff: 16,
+  readPhysical: 17,
+} as const
+
+const SIGKILL = 9
+const NOTHING = new Uint8Array(0)
+/** Bytes a frame of a file carries; below the protocol's limit with room for the other fields. */
+const FILE_PIECE = 512 * 1024
+
+export interface ExecOptions {
+  /** Working directory in the guest; `/` by default. */
+  readonly cwd?: string
+  /** Added to the agent's own environment. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Given to the program's standard input, then end of file. At most 512 KiB. */
+  readonly stdin?: string | Uint8Array
+  /** Milliseconds after which the guest kills the program's process group; `timedOut` tells of it. */
+  readonly timeoutMs?: number
+  /** Most bytes of each output stream to hold; more ends in {@link GuestOutputTooLarge}. 16 MiB by default. */
+  readonly maxOutputBytes?: number
+  /** Called with each piece of output as it comes. */
+  readonly onStdout?: (piece: Uint8Array) => void
+  readonly onStderr?: (piece: Uint8Array) => void
+}
+
+export interface ExecResult {
+  /** Exit status; 128 + signal number where a signal ended the program. */
+  readonly exitCode: number
+  /** Signal that ended the program; 0 for none. */
+  readonly signal: number
+  readonly timedOut: boolean
+  /** Standard output as UTF-8 text. */
+  readonly stdout: string
+  readonly stderr: string
+  readonly stdoutBytes: Uint8Array
+  readonly stderrBytes: Uint8Array
+}
+
+export interface AgentHello {
+  readonly protocolVersion: number
+  /** Random, made once when the guest booted: equal as long as it is the same guest. */
+  readonly bootNonce: bigint
+  readonly kernelRelease: string
+  readonly agentVersion: string
+}
+
+export interface FillMemoryOptions {
+  /** Byte that every page is filled with; 0xa5 by default. */
+  readonly pattern?: number
+  /** Ask for 2 MiB pages. */
+  readonly huge?: boolean
+  /** Keep the memory after the call; release it with the handle. */
+  readonly hold?: boolean
+}
+
+export interface FillMemoryResult {
+  /** For `releaseMemory` and `readMemory`; 0 where nothing is held. */
+  readonly handle: number
+  readonly nanoseconds: bigint
+  /** Signal that ended the filling program: 9 when the guest's OOM killer took it. */
+  readonly signal: number
+  /** Bytes of it in huge pages. */
+  readonly hugeBytes: bigint
+}
+
+export interface ReadMemoryResult {
+  readonly pages: bigint
+  readonly pagesNotPattern: bigint
+  readonly pagesNotZero: bigint
+  readonly signal: number
+}
+
+export interface GuestTime {
+  /** CLOCK_MONOTONIC, nanoseconds. */
+  readonly monotonic: bigint
+  /** CLOCK_BOOTTIME, nanoseconds. */
+  readonly boottime: bigint
+  /** CLOCK_REALTIME, nanoseconds since 1970. */
+  readonly realtime: bigint
+}
+
+export interface GuestCounter {
+  readonly value: bigint
+  readonly bootNonce: bigint
+  /** CLOCK_MONOTONIC when it was read, nanoseconds. */
+  readonly monotonic: bigint
+}
+
+const readNothing = (): void => undefined
+
+/** Collects one output stream up to a limit. */
+class Collected {
+  readonly #pieces: Uint8Array[] = []
+  #length = 0
+
+  add(piece: Uint8Array): number {
+    this.#pieces.push(piece)
+    this.#length += piece.length
+    return this.#length
+  }
+
+  finish(): Buffer {
+    return Buffer.concat(this.#pieces)
+  }
+}
+
+/** The agent of one guest. */
+export class GuestAgent {
+  readonly #client: AgentClient
+
+  constructor(channel: AgentChannel) {
+    this.#client = new AgentClient(channel)
+  }
+
+  /** Fails all that is in flight or comes later with `reason`. */
+  close(reason: GuestUnavailable): void {
+    this.#client.close(reason)
+  }
+
+  /** Waits until the agent answers. @param timeoutMs 60,000 by default: a guest boots in seconds where KVM is slow */
+  ready(options: { readonly timeoutMs?: number } = {}): Effect.Effect<AgentHello, GuestError> {
+    const timeoutMs = options.timeoutMs ?? 60_000
+    // Asked again every quarter of a second: what is sent before the guest has set its terminal up is lost or echoed.
+    return this.hello(250).pipe(
+      Effect.retry({
+        while: (error) => error._tag === "GuestTimeout" || error._tag === "GuestProtocolError",
+        schedule: Schedule.forever,
+      }),
+      Effect.timeoutOrElse({
+        duration: timeoutMs,
+        orElse: () =>
+          Effect.fail(
+            new GuestTimeout({
+              message: `no answer of a guest agent within ${timeoutMs} ms; the guest may still be booting, or runs none`,
+              operation: "ready",
+              timeoutMs,
+            }),
+          ),
+      }),
+    )
+  }
+
+  /** One greeting. */
+  hello(timeoutMs?: number): Effect.Effect<AgentHello, GuestError> {
+    return this.#client.request({
+      operation: "hello",
+      op: Op.hello,
+      payload: NOTHING,
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      read: (reply) => ({
+        protocolVersion: reply.u32(),
+        bootNonce: reply.u64(),
+        kernelRelease: reply.text(),
+        agentVersion: reply.text(),
+      }),
+    })
+  }
+
+  /**
+   * Runs a program and waits for its end. A string is given to `/bin/sh -c`. Interruption kills its process group.
+   */
+  exec(command: string | readonly string[], options: ExecOptions = {}): Effect.Effect<ExecResult, GuestError> {
+    return Effect.suspend(() => {
+      const argv = typeof command === "string" ? ["/bin/sh", "-c", command] : command
+      const environment = Object.entries(options.env ?? {})
+      const payload = new PayloadWriter()
+        .u32(0)
+        .u32(options.timeoutMs ?? 0)
+        .bytes(options.cwd ?? "")
+        .u32(argv.length)
+      for (const argument of argv) payload.bytes(argument)
+      payload.u32(environment.length)
+      for (const [name, value] of environment) payload.bytes(`${name}=${value}`)
+      payload.bytes(options.stdin ?? NOTHING)
+
+      const limit = options.maxOutputBytes ?? 16 * 1024 * 1024
+      const stdout = new Collected()
+      const stderr = new Collected()
+      const onOutput = (part: PayloadReader): GuestOutputTooLarge | undefined => {
+        const toStderr = part.u32() === 2
+        const piece = part.bytes()
+        const length = (toStderr ? stderr : stdout).add(piece)
+        const listener = toStderr ? options.onStderr : options.onStdout
+        listener?.(piece)
+        if (length <= limit) return undefined
+        return new GuestOutputTooLarge({ message: `the program wrote more than ${limit} bytes; it was killed`, limit })
+      }
+      return this.#client.request({
+        operation: "exec",
+        op: Op.exec,
+        payload: payload.finish(),
+        onPart: (op, part) => (op === Op.execOutput ? onOutput(part) : undefined),
+        onAbandon: (id) => ({ op: Op.kill, payload: new PayloadWriter().u32(id).u32(SIGKILL).finish() }),
+        read: (reply) => {
+          const code = reply.u32()
+          const signal = reply.u32()
+          const timedOut = reply.u32() !== 0
+          const [stdoutBytes, stderrBytes] = [stdout.finish(), stderr.finish()]
+          return {
+            exitCode: signal === 0 ? code : 128 + signal,
+            signal,
+            timedOut,
+            stdout: stdoutBytes.toString("utf8"),
+            stderr: stderrBytes.toString("utf8"),
+            stdoutBytes,
+            stderrBytes,
+          }
+        },
+      })
+    })
+  }
+
+  /** Touches `mib` MiB of memory in a program of its own, filling each page. */
+  fillMemory(mib: number, options: FillMemoryOptions = {}): Effect.Effect<FillMemoryResult, GuestError> {
+    const flags = (options.huge ? 1 : 0) | (options.hold ? 2 : 0)
+    return this.#client.request({
+      operation: "fillMemory",
+      op: Op.fillMemory,
+      payload: new PayloadWriter()
+        .u32(mib)
+        .u32(options.pattern ?? 0xa5)
+        .u32(flags)
+        .finish(),
+      read: (reply) => ({
+        handle: reply.u32(),
+        nanoseconds: reply.u64(),
+        signal: reply.u32(),
+        hugeBytes: reply.u64(),
+      }),
+    })
+  }
+
+  /** Gives back what `fillMemory` held. */
+  releaseMemory(handle: number): Effect.Effect<void, GuestError> {
+    return this.#simple("releaseMemory", Op.release, new PayloadWriter().u32(handle))
+  }
+
+  /** Counts the pages of held memory that lost their pattern. */
+  verifyMemory(handle: number): Effect.Effect<ReadMemoryResult, GuestError> {
+    return this.#readMemory(handle, 0, 0, false)
+  }
+
+  /** Maps `mib` MiB of fresh memory and counts the pages that are not zero. */
+  readFreshMemory(mib: number, options: { readonly huge?: boolean } = {}): Effect.Effect<ReadMemoryResult, GuestError> {
+    return this.#readMemory(0, mib, 0, options.huge ?? false)
+  }
+
+  /** Pages of raw physical memory, from page frame `firstPfn`, that are not zero. */
+  readPhysical(firstPfn: bigint, count: number): Effect.Effect<bigint, GuestError> {
+    return this.#client.request({
+      operation: "readPhysical",
+      op: Op.readPhysical,
+      payload: new PayloadWriter().u64(firstPfn).u32(count).finish(),
+      read: (reply) => reply.u64(),
+    })
+  }
+
+  /** `/proc/meminfo` in bytes by name, and `/proc/vmstat`. */
+  memoryInfo(): Effect.Effect<
+    { readonly meminfo: ReadonlyMap<string, number>; readonly vmstat: ReadonlyMap<string, number> },
+    GuestError
+  > {
+    return this.#client.request({
+      operation: "memoryInfo",
+      op: Op.memoryInfo,
+      payload: NOTHING,
+      read: (reply) => ({ meminfo: parseMeminfo(reply.text()), vmstat: parseVmstat(reply.text()) }),
+    })
+  }
+
+  /** Writes back and drops the guest's page cache; `compact` also compacts memory. */
+  dropCaches(options: { readonly compact?: boolean } = {}): Effect.Effect<void, GuestError> {
+    return this.#simple("dropCaches", Op.dropCaches, new PayloadWriter().u32(options.compact ? 1 : 0))
+  }
+
+  /** Writes a file whole. @param mode permission bits, 0o644 by default */
+  writeFile(path: string, content: string | Uint8Array, mode = 0o644): Effect.Effect<void, GuestError> {
+    const bytes = typeof content === "string" ? Buffer.from(content) : content
+    const piece = (offset: number) =>
+      this.#simple(
+        "writeFile",
+        Op.writeFile,
+        new PayloadWriter()
+          .bytes(path)
+          .u32(mode)
+          .u32(offset === 0 ? 0 : 1)
+          .bytes(bytes.subarray(offset, offset + FILE_PIECE)),
+      )
+    return Effect.gen(function* () {
+      yield* piece(0)
+      for (let offset = FILE_PIECE; offset < bytes.length; offset += FILE_PIECE) yield* piece(offset)
+    })
+  }
+
+  /** Reads a file whole. @param maxBytes 64 MiB by default; a longer file is a {@link GuestOutputTooLarge} */
+  readFile(path: string, maxBytes = 64 * 1024 * 1024): Effect.Effect<Uint8Array, GuestError> {
+    const piece = (offset: number) =>
+      this.#client.request({
+        operation: "readFile",
+        op: Op.readFile,
+        payload: new PayloadWriter().bytes(path).u64(BigInt(offset)).u32(FILE_PIECE).finish(),
+        read: (reply) => reply.bytes(),
+      })
+    return Effect.gen(function* () {
+      const pieces: Uint8Array[] = []
+      let length = 0
+      // Files of /proc tell no size: read on until a piece is empty.
+      for (;;) {
+        const bytes = yield* piece(length)
+        if (bytes.length === 0) return new Uint8Array(Buffer.concat(pieces))
+        pieces.push(bytes)
+        length += bytes.length
+        if (length > maxBytes) {
+          return yield* new GuestOutputTooLarge({
+            message: `${path} is longer than ${maxBytes} bytes`,
+            limit: maxBytes,
+          })
+        }
+      }
+    })
+  }
+
+  time(): Effect.Effect<GuestTime, GuestError> {
+    return this.#client.request({
+      operation: "time",
+      op: Op.time,
+      payload: NOTHING,
+      read: (reply) => ({ monotonic: reply.u64(), boottime: reply.u64(), realtime: reply.u64() }),
+    })
+  }
+
+  /** Answers after `ms` milliseconds of the guest's own time. */
+  sleep(ms: number): Effect.Effect<void, GuestError> {
+    return this.#simple("sleep", Op.sleep, new PayloadWriter().u32(ms))
+  }
+
+  /** Makes the agent's counter grow by one every `tickMs` milliseconds; 0 stops it. */
+  startCounter(tickMs: number): Effect.Effect<void, GuestError> {
+    return this.#simple("startCounter", Op.counterStart, new PayloadWriter().u32(tickMs))
+  }
+
+  /** Reads the agent's counter, which also grows by one at each reading. */
+  counter(): Effect.Effect<GuestCounter, GuestError> {
+    return this.#client.request({
+      operation: "counter",
+      op: Op.counter,
+      payload: NOTHING,
+      read: (reply) => ({ value: reply.u64(), bootNonce: reply.u64(), monotonic: reply.u64() }),
+    })
+  }
+
+  /** Asks the guest to end. `reset` ends in a reset by the keyboard controller, `halt` in a halt. */
+  powerOff(how: "reset" | "halt" = "reset"): Effect.Effect<void, GuestError> {
+    return this.#simple("powerOff", Op.powerOff, new PayloadWriter().u32(how === "reset" ? 0 : 1))
+  }
+
+  #simple(operation: string, op: number, payload: PayloadWriter): Effect.Effect<void, GuestError> {
+    return this.#client.request({ operation, op, payload: payload.finish(), read: readNothing })
+  }
+
+  #readMemory(
+    handle: number,
+    mib: number,
+    pattern: number,
+    huge: boolean,
+  ): Effect.Effect<ReadMemoryResult, GuestError> {
+    const payload = new PayloadWriter()
+      .u32(handle)
+      .u32(mib)
+      .u32(pattern)
+      .u32(huge ? 1 : 0)
+    return this.#client.request({
+      operation: "readMemory",
+      op: Op.readMemory,
+      payload: payload.finish(),
+      read: (reply) => ({
+        pages: reply.u64(),
+        pagesNotPattern: reply.u64(),
+        pagesNotZero: reply.u64(),
+        signal: reply.u32(),
+      }),
+    })
+  }
+}
+
+/** `Name:  123 kB` a line; values in bytes. */
+const parseMeminfo = (text: string): Map<string, number> => {
+  const lines = text.matchAll(/^([^:\s]+):\s+(\d+)( kB)?$/gm)
+  return new Map([...lines].map(([, name, value, unit]) => [name ?? "", Number(value) * (unit ? 1024 : 1)]))
+}
+
+/** `name 123` a line. */
+const parseVmstat = (text: string): Map<string, number> => {
+  const lines = text.matchAll(/^(\S+) (\d+)$/gm)
+  return new Map([...lines].map(([, name, value]) => [name ?? "", Number(value)]))
+}

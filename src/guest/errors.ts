@@ -1,0 +1,65 @@
+import * as Data from "effect/Data"
+
+/** The guest agent answered a request with an errno. */
+export class GuestRequestFailed extends Data.TaggedError("GuestRequestFailed")<{
+  readonly message: string
+  readonly operation: string
+  /** Linux errno as the guest reported it. */
+  readonly errno: number
+  /** Its symbolic name, for example `ENOENT`. */
+  readonly errnoName: string
+}> {
+  readonly code = "CRYOVM_GUEST_REQUEST_FAILED"
+}
+
+/** The guest agent gave no answer in time: not booted yet, no agent in this guest, or the guest hangs. */
+export class GuestTimeout extends Data.TaggedError("GuestTimeout")<{
+  readonly message: string
+  readonly operation: string
+  readonly timeoutMs: number
+}> {
+  readonly code = "CRYOVM_GUEST_TIMEOUT"
+}
+
+/** The guest cannot answer any more: the machine stopped or failed, or it has no agent device. */
+export class GuestUnavailable extends Data.TaggedError("GuestUnavailable")<{
+  readonly message: string
+  readonly cause?: unknown
+}> {
+  readonly code = "CRYOVM_GUEST_UNAVAILABLE"
+}
+
+/** The guest agent's answer makes no sense. */
+export class GuestProtocolError extends Data.TaggedError("GuestProtocolError")<{
+  readonly message: string
+  readonly operation: string
+  readonly cause?: unknown
+}> {
+  readonly code = "CRYOVM_GUEST_PROTOCOL"
+}
+
+/** A request is longer than the agent takes at once: too many arguments, or too much standard input. */
+export class GuestRequestTooLarge extends Data.TaggedError("GuestRequestTooLarge")<{
+  readonly message: string
+  readonly operation: string
+  readonly bytes: number
+  readonly limit: number
+}> {
+  readonly code = "CRYOVM_GUEST_REQUEST_TOO_LARGE"
+}
+
+/** A program in the guest wrote more than the caller was ready to hold. */
+export class GuestOutputTooLarge extends Data.TaggedError("GuestOutputTooLarge")<{
+  readonly message: string
+  readonly limit: number
+}> {
+  readonly code = "CRYOVM_GUEST_OUTPUT_TOO_LARGE"
+}
+
+export type GuestError =
+  | GuestRequestTooLarge
+  | GuestRequestFailed
+  | GuestTimeout
+  | GuestUnavailable
+  | GuestProtocolError
+  | GuestOutputTooLarge

@@ -1,0 +1,146 @@
+/**
+ * `cryovm`: the library as Promises. Every failure is one of the typed errors in `errors.ts`, with a stable `code`.
+ *
+ * ```ts
+ * await using vm = await MicroVm.create({ memoryMib: 128 })
+ * await vm.start()
+ * await vm.guest.ready()
+ * await vm.snapshot({ dir: "./warm" })
+ *
+ * await using copy = await MicroVm.restore("./warm", { resume: true })
+ * console.log((await copy.guest.exec("uname -a")).stdout)
+ * ```
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Guest } from "./guest/promise.ts"
+import type { MachineState, MicroVmConfig } from "./machine/config.ts"
+import * as Vm from "./micro-vm.ts"
+import { type AbortOptions, run } from "./promise.ts"
+import type { SnapshotInfo, SnapshotOptions } from "./snapshot/write.ts"
+import type { LifecycleState } from "./state/lifecycle.ts"
+
+export * from "./errors.ts"
+export type { ExecOptions, ExecResult } from "./guest/agent.ts"
+export type { Guest } from "./guest/promise.ts"
+export type { MachineState, MicroVmConfig } from "./machine/config.ts"
+export type { MicroVmEvent, RestoreOptions } from "./micro-vm.ts"
+export type { AbortOptions } from "./promise.ts"
+export type { DumpProgress } from "./snapshot/dump-memory.ts"
+export { inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
+export type { SnapshotInfo, SnapshotOptions } from "./snapshot/write.ts"
+
+/** Where a machine's lifecycle stands. */
+export type MicroVmState = "configured" | "running" | "paused" | "stopped" | "failed"
+
+const stateName = (state: LifecycleState): MicroVmState => state._tag.toLowerCase() as MicroVmState
+
+/** The serial console, COM1 of the guest. */
+export interface Console {
+  /** Output as it comes, preceded by what is kept of the output so far (64 KiB at most). Each loop has its own. */
+  readonly output: AsyncIterable<Uint8Array>
+  /** Types into the console; waits while the guest does not read. */
+  write(input: string | Uint8Array, options?: AbortOptions): Promise<void>
+}
+
+/** One microVM. */
+export class MicroVm implements AsyncDisposable {
+  /** The agent in the guest: programs, files, memory. */
+  readonly guest: Guest
+  readonly console: Console
+  readonly #vm: Vm.MicroVm
+  readonly #scope: Scope.Closeable
+
+  private constructor(vm: Vm.MicroVm, scope: Scope.Closeable) {
+    this.#vm = vm
+    this.#scope = scope
+    this.guest = new Guest(vm.guest)
+    this.console = {
+      output: Stream.toAsyncIterable(vm.console.output),
+      write: (input, options) => run(vm.console.write(input), options),
+    }
+  }
+
+  /**
+   * Makes a machine and loads its kernel; `start` runs it.
+   * @throws ConfigInvalid naming every field at fault, HostUnsupported, KernelInvalid, KvmError, ...
+   */
+  static create(config: MicroVmConfig = {}, options?: AbortOptions): Promise<MicroVm> {
+    return MicroVm.#open(Vm.create(config), options)
+  }
+
+  /**
+   * Brings a machine back from a snapshot directory: paused where it was, or running with `resume`. Memory is mapped,
+   * not read; the directory has to stay as it is for as long as the machine lives.
+   */
+  static restore(dir: string, options: Vm.RestoreOptions & AbortOptions = {}): Promise<MicroVm> {
+    return MicroVm.#open(Vm.restore(dir, options), options)
+  }
+
+  static async #open<E>(make: Effect.Effect<Vm.MicroVm, E, Scope.Scope>, options?: AbortOptions): Promise<MicroVm> {
+    const scope = Scope.makeUnsafe()
+    const opening = make.pipe(
+      Scope.provide(scope),
+      Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, exit))),
+    )
+    return new MicroVm(await run(opening, options), scope)
+  }
+
+  get state(): MicroVmState {
+    return stateName(Effect.runSync(this.#vm.state))
+  }
+
+  /** What the machine was made of. */
+  get machine(): MachineState {
+    return this.#vm.machine
+  }
+
+  /** Events from the start of the loop on; ends when the machine has stopped. A slow reader loses the oldest of 256. */
+  get events(): AsyncIterable<Vm.MicroVmEvent> {
+    return Stream.toAsyncIterable(this.#vm.events)
+  }
+
+  /** Bytes of guest memory resident in this process. */
+  get residentBytes(): number {
+    return Effect.runSync(this.#vm.residentBytes)
+  }
+
+  /** Runs a configured machine. */
+  start(options?: AbortOptions): Promise<void> {
+    return run(this.#vm.start, options)
+  }
+
+  /** Stops every vCPU at an instruction boundary. */
+  pause(options?: AbortOptions): Promise<void> {
+    return run(this.#vm.pause, options)
+  }
+
+  resume(options?: AbortOptions): Promise<void> {
+    return run(this.#vm.resume, options)
+  }
+
+  /**
+   * Saves the machine whole into a directory of its own. A running machine is paused for it and runs on afterwards,
+   * whether or not the snapshot succeeded. Aborting leaves no snapshot and the machine as it was.
+   */
+  snapshot(options: SnapshotOptions & AbortOptions): Promise<SnapshotInfo> {
+    return run(this.#vm.snapshot(options), options)
+  }
+
+  /** Waits until the machine has stopped, by `stop` or by the guest's own reset; rejects where it failed. */
+  stopped(options?: AbortOptions): Promise<void> {
+    return run(this.#vm.stopped, options)
+  }
+
+  /** Ends the machine and gives everything back. Safe to call again. */
+  async stop(): Promise<void> {
+    await run(this.#vm.stop)
+    await run(Scope.close(this.#scope, Exit.void))
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+}

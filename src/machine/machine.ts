@@ -1,0 +1,188 @@
+/**
+ * A machine put together: memory in its slots, buses, devices, vCPU threads. What runs on it, and when, is decided
+ * elsewhere; a machine comes out of {@link makeMachine} with its vCPUs parked and as KVM makes them.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { type AddressRange, type AddressSpace, makeBus } from "../devices/bus.ts"
+import { type ConsoleDevice, makeConsole } from "../devices/console/model.ts"
+import { consoleComponent } from "../devices/console/state.ts"
+import type { Device, InterruptLine, Registers, StatusWord, VirtioResources } from "../devices/device.ts"
+import { makeI8042 } from "../devices/legacy/i8042/model.ts"
+import { i8042Component } from "../devices/legacy/i8042/state.ts"
+import { makeSerial, type SerialDevice } from "../devices/legacy/serial/model.ts"
+import { serialComponent } from "../devices/legacy/serial/state.ts"
+import { makeRng } from "../devices/rng/model.ts"
+import { rngComponent } from "../devices/rng/state.ts"
+import { type GuestMemory, type GuestRegion, makeGuestMemory } from "../memory/guest-memory.ts"
+import {
+  type KvmError,
+  type NativeAddon,
+  type NativeMemory,
+  type NativeVcpuStop,
+  type NativeVm,
+  toKvmError,
+} from "../native.ts"
+import type { MachineConfig } from "./config.ts"
+import * as Layout from "./layout.ts"
+import type { RunPage } from "./run-page.ts"
+import { makeVcpuThreads } from "./vcpu-threads.ts"
+
+/** A device of whatever state. */
+// biome-ignore lint/suspicious/noExplicitAny: a device both takes and gives its state, so `unknown` fits none.
+export type AnyDevice = Device<any>
+
+export interface MachineOptions {
+  readonly vcpus: number
+  readonly devices: MachineConfig["devices"]
+  /** Guest memory, one mapping a region, in the order of {@link Layout.memoryRegions}. */
+  readonly memories: readonly NativeMemory[]
+  /** A vCPU parked because it cannot go on. */
+  readonly onVcpuFailure: (stop: NativeVcpuStop, cause: unknown) => void
+  /** The guest asked for a reset through the keyboard controller. */
+  readonly onReset: () => void
+}
+
+export interface Machine {
+  readonly vm: NativeVm
+  readonly vcpus: number
+  readonly memory: GuestMemory
+  readonly runPages: readonly RunPage[]
+  readonly serial: SerialDevice
+  /** Channel of the guest agent. */
+  readonly agentConsole: ConsoleDevice | undefined
+  /** Every device, in the order they are saved and restored. */
+  readonly devices: readonly AnyDevice[]
+  /** Where the guest finds its virtio-mmio devices. */
+  readonly virtioMmio: readonly Layout.VirtioSlot[]
+  /** Parks every vCPU. */
+  readonly pause: Effect.Effect<void>
+  /** Looks at every queue again, then lets the vCPUs run. */
+  readonly resume: Effect.Effect<void, KvmError>
+}
+
+/** The devices of a machine, by id and kind, in the order of {@link Machine.devices}. */
+export const deviceIds = (
+  devices: MachineConfig["devices"],
+): readonly { readonly id: string; readonly kind: string }[] => [
+  { id: "serial0", kind: serialComponent.kind },
+  { id: "i8042", kind: i8042Component.kind },
+  ...(devices.agent ? [{ id: "console0", kind: consoleComponent.kind }] : []),
+  ...(devices.rng ? [{ id: "rng0", kind: rngComponent.kind }] : []),
+]
+
+const QUEUE_NOTIFY = 0x50
+const INTERRUPT_STATUS = 0x60
+const INTERRUPT_ACK = 0x64
+
+const interruptLine = (vm: NativeVm, gsi: number): InterruptLine => {
+  const id = vm.addInterrupt(gsi)
+  return { gsi, raise: () => vm.raiseInterrupt(id) }
+}
+
+const statusWord = (cells: Int32Array, cell: number): StatusWord => ({
+  load: () => Atomics.load(cells, cell) >>> 0,
+  or: (bits) => void Atomics.or(cells, cell, bits),
+  store: (value) => void Atomics.store(cells, cell, value),
+})
+
+const virtioResources = (
+  vm: NativeVm,
+  cells: Int32Array,
+  memory: GuestMemory,
+  cell: number,
+  slot: Layout.VirtioSlot,
+): VirtioResources => {
+  const notifiers = new Map<number, number>()
+  const unsubscribe = (queue: number): void => {
+    const id = notifiers.get(queue)
+    if (id !== undefined && notifiers.delete(queue)) vm.removeNotifier(id)
+  }
+  vm.addStatusCell(cell, slot.address + INTERRUPT_STATUS, slot.address + INTERRUPT_ACK)
+  return {
+    memory,
+    interrupt: interruptLine(vm, slot.gsi),
+    status: statusWord(cells, cell),
+    notifier: {
+      subscribe: (queue, callback) => {
+        unsubscribe(queue)
+        const where = { space: "mmio", address: slot.address + QUEUE_NOTIFY, length: 4, datamatch: queue } as const
+        notifiers.set(queue, vm.addNotifier(where, callback))
+        return () => unsubscribe(queue)
+      },
+    },
+  }
+}
+
+/** Two devices in one place would be a mistake in the layout, not of the caller. */
+const claim = (space: AddressSpace, range: AddressRange, registers: Registers): Effect.Effect<void> =>
+  space.register(range, registers).pipe(Effect.orDie, Effect.asVoid)
+
+/** Puts a machine together; the scope's end takes it apart. The memories stay the caller's. */
+export const makeMachine = (
+  native: NativeAddon,
+  options: MachineOptions,
+): Effect.Effect<Machine, KvmError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const bus = makeBus()
+    const threads = yield* makeVcpuThreads(native, {
+      vcpuCount: options.vcpus,
+      bus,
+      onFailure: options.onVcpuFailure,
+    })
+    const { vm } = threads
+    const layout = Layout.memoryRegions(options.memories.reduce((total, memory) => total + memory.size, 0))
+    const regions: GuestRegion[] = options.memories.map((memory, index) => ({
+      guestAddress: layout[index]?.guestAddress ?? 0,
+      size: memory.size,
+      memory,
+    }))
+    const memory = makeGuestMemory(regions)
+    const attempt = <A>(work: () => A): Effect.Effect<A, KvmError> => Effect.try({ try: work, catch: toKvmError })
+    yield* attempt(() => {
+      regions.forEach((region, slot) => {
+        vm.setMemoryRegion({ slot, ...region, offset: 0 })
+      })
+    })
+
+    const serial = yield* makeSerial({ interrupt: yield* attempt(() => interruptLine(vm, Layout.COM1_GSI)) })
+    const i8042 = yield* makeI8042({ onReset: options.onReset })
+    yield* claim(bus.pio, { base: Layout.COM1_PORT, size: 8 }, serial.registers)
+    yield* claim(
+      bus.pio,
+      { base: Layout.I8042_DATA_PORT, size: 1 + Layout.I8042_COMMAND_PORT - Layout.I8042_DATA_PORT },
+      i8042.registers,
+    )
+    const devices: AnyDevice[] = [serial, i8042]
+
+    const cells = new Int32Array(vm.statusCells)
+    const virtioMmio: Layout.VirtioSlot[] = []
+    const plug = <D extends AnyDevice>(make: (resources: VirtioResources) => Effect.Effect<D, never, Scope.Scope>) =>
+      Effect.gen(function* () {
+        const slot = Layout.virtioSlot(virtioMmio.length)
+        const device = yield* make(yield* attempt(() => virtioResources(vm, cells, memory, virtioMmio.length, slot)))
+        yield* claim(bus.mmio, { base: slot.address, size: slot.size }, device.registers)
+        virtioMmio.push(slot)
+        devices.push(device)
+        return device
+      })
+    const agentConsole = options.devices.agent ? yield* plug(makeConsole) : undefined
+    if (options.devices.rng) yield* plug(makeRng)
+
+    const resume = Effect.gen(function* () {
+      for (const device of devices) device.kick()
+      yield* threads.resume
+    })
+    return {
+      vm,
+      vcpus: options.vcpus,
+      memory,
+      runPages: threads.runPages,
+      serial,
+      agentConsole,
+      devices,
+      virtioMmio,
+      pause: threads.pause,
+      resume,
+    }
+  })

@@ -1,0 +1,355 @@
+/**
+ * A microVM as Effects: configured, running, paused, stopped or failed; saved and brought back. The Promise API in
+ * `index.ts` is the same, word for word.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import type { DeviceClosed } from "./devices/device.ts"
+import { GuestAgent } from "./guest/agent.ts"
+import type { AgentChannel } from "./guest/client.ts"
+import { GuestUnavailable } from "./guest/errors.ts"
+import { bootMachine, prepareBoot } from "./machine/boot-machine.ts"
+import type { MachineState, MicroVmConfig } from "./machine/config.ts"
+import type { VcpuFailed } from "./machine/errors.ts"
+import { requireHost } from "./machine/host.ts"
+import { applyPausedTime, capturePausedTime, type PausedTime } from "./machine/kvm/paused-time.ts"
+import { memoryRegions } from "./machine/layout.ts"
+import { type Machine, makeMachine } from "./machine/machine.ts"
+import { describeVcpuFailure } from "./machine/vcpu-failure.ts"
+import { mapMemories } from "./memory/map-memory.ts"
+import { type KvmError, loadNative, type NativeHostProbe, type NativeVcpuStop, toKvmError } from "./native.ts"
+import { openSnapshot } from "./snapshot/open.ts"
+import { restoreMachine } from "./snapshot/restore-machine.ts"
+import { type SnapshotInfo, type SnapshotOptions, type SnapshotWriteError, writeSnapshot } from "./snapshot/write.ts"
+import {
+  type Lifecycle,
+  LifecycleEvent,
+  LifecycleState,
+  makeLifecycle,
+  step,
+  type WrongState,
+  wrongState,
+} from "./state/lifecycle.ts"
+
+/** What happens to a machine, as it happens. */
+export type MicroVmEvent =
+  /** The lifecycle moved on. */
+  | { readonly type: "state"; readonly state: LifecycleState["_tag"] }
+  /** A vCPU cannot go on; the machine is failed. */
+  | { readonly type: "vcpuFailed"; readonly error: VcpuFailed }
+  /** The guest asked for a reset, which ends this machine. */
+  | { readonly type: "guestReset" }
+  /** A snapshot is on disk, whole. */
+  | { readonly type: "snapshot"; readonly info: SnapshotInfo }
+
+/** The serial console, COM1 of the guest. */
+export interface SerialConsole {
+  /** Output from here on, preceded by what is kept of the output so far (64 KiB at most). */
+  readonly output: Stream.Stream<Uint8Array>
+  /** Types into the console; waits while the guest does not read. */
+  readonly write: (input: string | Uint8Array) => Effect.Effect<void, DeviceClosed>
+}
+
+export interface RestoreOptions {
+  /** Run at once; otherwise the machine comes back paused. */
+  readonly resume?: boolean
+}
+
+/** One microVM. Made by {@link create} and {@link restore}; gone with the scope it was made in, or at `stop`. */
+export interface MicroVm {
+  /** The agent in the guest: programs, files, memory. */
+  readonly guest: GuestAgent
+  readonly console: SerialConsole
+  /** Where the lifecycle stands. */
+  readonly state: Effect.Effect<LifecycleState>
+  /** Where it stands, and every later state. */
+  readonly states: Stream.Stream<LifecycleState>
+  /** Events from the subscription on; ends when the machine has stopped. A slow reader loses the oldest of 256. */
+  readonly events: Stream.Stream<MicroVmEvent>
+  /** What the machine was made of. */
+  readonly machine: MachineState
+  /** Bytes of guest memory resident in this process. */
+  readonly residentBytes: Effect.Effect<number, KvmError>
+  /** Runs a configured machine. */
+  readonly start: Effect.Effect<void, WrongState | KvmError>
+  /** Stops every vCPU at an instruction boundary. */
+  readonly pause: Effect.Effect<void, WrongState | KvmError | VcpuFailed>
+  readonly resume: Effect.Effect<void, WrongState | KvmError>
+  /**
+   * Saves the machine whole into a directory of its own. A running machine is paused for it and runs on afterwards,
+   * whether or not the snapshot succeeded. Interruption leaves no snapshot and the machine as it was.
+   */
+  readonly snapshot: (
+    options: SnapshotOptions,
+  ) => Effect.Effect<SnapshotInfo, SnapshotWriteError | WrongState | KvmError | VcpuFailed>
+  /** Ends the machine and gives everything back. Safe to call again. */
+  readonly stop: Effect.Effect<void>
+  /** Waits until the machine has stopped, by `stop` or by the guest's own reset. Fails where it failed. */
+  readonly stopped: Effect.Effect<void, VcpuFailed>
+}
+
+const EVENTS_KEPT = 256
+
+interface Foundation {
+  readonly probe: NativeHostProbe
+  readonly machineState: MachineState
+  /** Set for a restored machine: its clocks stand until it first runs. */
+  readonly restoredTime: PausedTime | undefined
+  readonly initial: LifecycleState
+}
+
+/** Callbacks of a machine that arrive before the microVM around it is there to take them. */
+class Callbacks {
+  onVcpuFailure: (stop: NativeVcpuStop, cause: unknown) => void = () => {}
+  onReset: () => void = () => {}
+}
+
+const channelOf = (machine: Machine): AgentChannel => {
+  const agentConsole = machine.agentConsole
+  if (agentConsole === undefined) return { send: () => Effect.never, onData: () => () => {} }
+  return {
+    send: (bytes) =>
+      agentConsole.send(bytes).pipe(
+        Effect.catchTag("DeviceClosed", (cause) =>
+          Effect.fail(new GuestUnavailable({ message: "the machine has stopped", cause })),
+        ),
+        // The client sends no frame that is longer than the device takes.
+        Effect.catchTag("InputTooLarge", Effect.die),
+      ),
+    onData: (listener) => agentConsole.onData(listener),
+  }
+}
+
+/** A fiber that nobody joins must not die in silence. */
+const inBackground = (name: string, effect: Effect.Effect<void, unknown>): void => {
+  Effect.runFork(effect.pipe(Effect.tapCause((cause) => Effect.logError(`${name} died`, cause))))
+}
+
+const assemble = (
+  machine: Machine,
+  callbacks: Callbacks,
+  release: Effect.Effect<void>,
+  foundation: Foundation,
+): Effect.Effect<MicroVm> =>
+  Effect.gen(function* () {
+    const lifecycle: Lifecycle = yield* makeLifecycle(foundation.initial)
+    const events = yield* PubSub.sliding<MicroVmEvent>(EVENTS_KEPT)
+    const stopped = yield* Deferred.make<void, VcpuFailed>()
+    /** Pausing, saving, resuming and stopping happen one after another. */
+    const control = Semaphore.makeUnsafe(1)
+    const guest = new GuestAgent(channelOf(machine))
+    if (machine.agentConsole === undefined) {
+      guest.close(new GuestUnavailable({ message: "this machine has no agent device (devices.agent is false)" }))
+    }
+
+    /** What the clocks showed at the pause; set again on resuming only where KVM's own are not those. */
+    let paused =
+      foundation.restoredTime === undefined ? undefined : { time: foundation.restoredTime, setOnResume: true }
+    let failure: { readonly stop: NativeVcpuStop; readonly cause: unknown } | undefined
+
+    const publish = (event: MicroVmEvent): void => void PubSub.publishUnsafe(events, event)
+    const move = (event: LifecycleEvent): Effect.Effect<void, WrongState> =>
+      lifecycle.dispatch(event).pipe(Effect.map((state) => publish({ type: "state", state: state._tag })))
+    /** Fails where `event` would not be taken, before anything is done for it. */
+    const check = (event: LifecycleEvent): Effect.Effect<void, WrongState> =>
+      Effect.suspend(() => {
+        const state = lifecycle.get()
+        return Option.isSome(step(state, event)) ? Effect.void : Effect.fail(wrongState(state._tag, event._tag))
+      })
+    const kvm = <A>(work: () => A): Effect.Effect<A, KvmError> => Effect.try({ try: work, catch: toKvmError })
+
+    const fail = (stop: NativeVcpuStop, cause: unknown) =>
+      Effect.gen(function* () {
+        const state = yield* lifecycle.current
+        if (state._tag === "Stopped" || state._tag === "Failed") return
+        yield* machine.pause
+        const error = describeVcpuFailure(machine.vm, machine.memory, machine.runPages[stop.vcpu], stop, cause)
+        yield* move(LifecycleEvent.Fail({ error }))
+        publish({ type: "vcpuFailed", error })
+        guest.close(new GuestUnavailable({ message: `the machine failed: ${error.message}`, cause: error }))
+        yield* Deferred.fail(stopped, error)
+      })
+
+    const park = Effect.gen(function* () {
+      yield* machine.pause
+      if (failure !== undefined) {
+        return yield* describeVcpuFailure(
+          machine.vm,
+          machine.memory,
+          machine.runPages[failure.stop.vcpu],
+          failure.stop,
+          failure.cause,
+        )
+      }
+      paused = { time: yield* kvm(() => capturePausedTime(machine.vm)), setOnResume: false }
+    })
+
+    const run = Effect.gen(function* () {
+      const held = paused
+      if (held?.setOnResume) yield* kvm(() => applyPausedTime(machine.vm, held.time))
+      yield* kvm(() => {
+        // The guest's watchdogs are told that time passed without it. A guest without kvmclock has no such ear.
+        for (let vcpu = 0; vcpu < machine.vcpus; vcpu++) machine.vm.kvmclockCtrl(vcpu)
+      })
+      yield* machine.resume
+      paused = undefined
+    })
+
+    const pause = Effect.gen(function* () {
+      yield* check(LifecycleEvent.Pause())
+      yield* park
+      yield* move(LifecycleEvent.Pause())
+    }).pipe(control.withPermit, Effect.uninterruptible)
+
+    const resume = Effect.gen(function* () {
+      yield* check(LifecycleEvent.Resume())
+      yield* run
+      yield* move(LifecycleEvent.Resume())
+    }).pipe(control.withPermit, Effect.uninterruptible)
+
+    const start = Effect.gen(function* () {
+      yield* check(LifecycleEvent.Start())
+      yield* machine.resume
+      yield* move(LifecycleEvent.Start())
+    }).pipe(control.withPermit, Effect.uninterruptible)
+
+    const save = (options: SnapshotOptions) =>
+      Effect.gen(function* () {
+        if (paused === undefined) return yield* Effect.die("a machine that is not paused cannot be saved")
+        const { machineState, probe } = foundation
+        const info = yield* writeSnapshot({ machine, machineState, probe, time: paused.time }, options)
+        publish({ type: "snapshot", info })
+        return info
+      })
+
+    const snapshot = (options: SnapshotOptions) =>
+      Effect.gen(function* () {
+        const state = yield* lifecycle.current
+        if (state._tag !== "Running") {
+          yield* check(LifecycleEvent.Resume())
+          return yield* save(options)
+        }
+        return yield* Effect.acquireUseRelease(
+          park.pipe(Effect.andThen(move(LifecycleEvent.Pause()))),
+          () => save(options),
+          () => run.pipe(Effect.andThen(move(LifecycleEvent.Resume())), Effect.orDie),
+        )
+      }).pipe(control.withPermit)
+
+    const stop = Effect.gen(function* () {
+      const state = yield* lifecycle.current
+      if (state._tag === "Stopped") return
+      yield* move(LifecycleEvent.Stop()).pipe(Effect.orDie)
+      guest.close(new GuestUnavailable({ message: "the machine has stopped" }))
+      yield* release
+      yield* Deferred.succeed(stopped, undefined)
+      yield* PubSub.shutdown(events)
+    }).pipe(control.withPermit, Effect.uninterruptible)
+
+    callbacks.onVcpuFailure = (vcpuStop, cause) => {
+      if (failure !== undefined) return
+      failure = { stop: vcpuStop, cause }
+      inBackground("vCPU failure", fail(vcpuStop, cause).pipe(control.withPermit))
+    }
+    callbacks.onReset = () => {
+      publish({ type: "guestReset" })
+      inBackground("guest reset", stop)
+    }
+
+    return {
+      guest,
+      console: {
+        output: machine.serial.output,
+        write: (input) => machine.serial.write(typeof input === "string" ? Buffer.from(input) : input),
+      },
+      state: lifecycle.current,
+      states: lifecycle.changes,
+      events: Stream.fromPubSub(events),
+      machine: foundation.machineState,
+      residentBytes: kvm(() => machine.memory.regions.reduce((sum, region) => sum + region.memory.residentBytes(), 0)),
+      start,
+      pause,
+      resume,
+      snapshot,
+      stop,
+      stopped: Deferred.await(stopped),
+    }
+  })
+
+/**
+ * Makes a microVM in a scope of its own, which `stop` ends; the scope around it ends it at the latest.
+ */
+const scoped = <E>(
+  build: (callbacks: Callbacks, scope: Scope.Scope) => Effect.Effect<readonly [Machine, Foundation], E>,
+): Effect.Effect<MicroVm, E, Scope.Scope> =>
+  Effect.gen(function* () {
+    const callbacks = new Callbacks()
+    const own = yield* Scope.make()
+    const release = Scope.close(own, Exit.void)
+    const [machine, foundation] = yield* build(callbacks, own).pipe(Effect.onError(() => release))
+    const microVm = yield* assemble(machine, callbacks, release, foundation)
+    yield* Effect.addFinalizer(() => microVm.stop)
+    return microVm
+  }).pipe(Effect.uninterruptible)
+
+/** Makes a machine, loads its kernel, and leaves it ready to start. */
+export const create = (config: MicroVmConfig = {}) =>
+  Effect.gen(function* () {
+    const plan = yield* prepareBoot(config)
+    const probe = yield* requireHost
+    return yield* scoped((callbacks, scope) =>
+      Effect.gen(function* () {
+        const native = loadNative()
+        const regions = memoryRegions(plan.memoryBytes)
+        const memories = yield* mapMemories(
+          native,
+          regions.map(({ size }) => ({ size, source: { kind: "anonymous" } })),
+        )
+        const machine = yield* makeMachine(native, {
+          vcpus: plan.config.vcpus,
+          devices: plan.config.devices,
+          memories,
+          onVcpuFailure: (stop, cause) => callbacks.onVcpuFailure(stop, cause),
+          onReset: () => callbacks.onReset(),
+        })
+        const machineState = yield* bootMachine(machine, plan, probe)
+        return [
+          machine,
+          { probe, machineState, restoredTime: undefined, initial: LifecycleState.Configured() },
+        ] as const
+      }).pipe(Scope.provide(scope)),
+    )
+  })
+
+/** Brings a machine back from a snapshot directory: paused where it was, or running with `resume`. */
+export const restore = (dir: string, options: RestoreOptions = {}) =>
+  Effect.gen(function* () {
+    const probe = yield* requireHost
+    const microVm = yield* scoped((callbacks, scope) =>
+      Effect.gen(function* () {
+        const native = loadNative()
+        const opened = yield* openSnapshot(dir)
+        const memories = yield* mapMemories(native, opened.memories)
+        const machine = yield* makeMachine(native, {
+          vcpus: opened.state.machine.vcpus,
+          devices: opened.state.machine.devices,
+          memories,
+          onVcpuFailure: (stop, cause) => callbacks.onVcpuFailure(stop, cause),
+          onReset: () => callbacks.onReset(),
+        })
+        const restoredTime = yield* restoreMachine(machine, opened.state)
+        return [
+          machine,
+          { probe, machineState: opened.state.machine, restoredTime, initial: LifecycleState.Paused() },
+        ] as const
+      }).pipe(Scope.provide(scope)),
+    )
+    if (options.resume === true) yield* microVm.resume.pipe(Effect.catchTag("WrongState", Effect.die))
+    return microVm
+  })
