@@ -34,10 +34,13 @@ export const MAX_VCPUS = 8
 export const MAX_MEMORY_MIB = 1024 * 1024
 export const MIN_MEMORY_MIB = 32
 
-const between = (minimum: number, maximum: number) => {
-  const message = `expected an integer from ${minimum} to ${maximum}`
-  return Schema.Int.annotate({ message }).check(Schema.isBetween({ minimum, maximum }, { message }))
-}
+/** One message, whatever is wrong with it: a string, a fraction or out of range. */
+const integer = (minimum: number, maximum: number): Schema.Codec<number> =>
+  Schema.declare(
+    (input): input is number =>
+      typeof input === "number" && Number.isInteger(input) && input >= minimum && input <= maximum,
+    { message: `expected an integer from ${minimum} to ${maximum}` },
+  )
 
 type ImageSource<Name extends string> = Name | { readonly path: string } | { readonly bytes: Uint8Array }
 
@@ -48,7 +51,10 @@ const imageSource = <const Name extends string>(...names: readonly Name[]): Sche
       if (typeof input !== "object" || input === null) return (names as readonly unknown[]).includes(input)
       const [[key, value] = [], ...others] = Object.entries(input)
       if (others.length > 0) return false
-      return (key === "path" && typeof value === "string" && value !== "") || (key === "bytes" && value instanceof Uint8Array)
+      return (
+        (key === "path" && typeof value === "string" && value !== "") ||
+        (key === "bytes" && value instanceof Uint8Array)
+      )
     },
     { message: `expected ${names.map((name) => `"${name}"`).join(", ")}, { path: string } or { bytes: Uint8Array }` },
   )
@@ -83,9 +89,9 @@ export type DeviceSet = typeof DevicesConfig.Type
 
 const Config = Schema.Struct({
   /** Number of virtual processors, 1 to {@link MAX_VCPUS}. */
-  vcpus: between(1, MAX_VCPUS).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+  vcpus: integer(1, MAX_VCPUS).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
   /** RAM in MiB. */
-  memoryMib: between(MIN_MEMORY_MIB, MAX_MEMORY_MIB).pipe(Schema.withDecodingDefaultKey(Effect.succeed(128))),
+  memoryMib: integer(MIN_MEMORY_MIB, MAX_MEMORY_MIB).pipe(Schema.withDecodingDefaultKey(Effect.succeed(128))),
   kernel: KernelSource.pipe(Schema.withDecodingDefaultKey(Effect.succeed("embedded" as const))),
   initramfs: InitramfsSource.pipe(Schema.withDecodingDefaultKey(Effect.succeed("embedded" as const))),
   /** Replaces the default kernel command line. The devices' own arguments are appended to it all the same. */
@@ -99,14 +105,22 @@ const Config = Schema.Struct({
 }).annotate({ message: "expected an object" })
 
 /** Where a key may be left out, `undefined` says the same. */
-type OrUndefined<T> = {
-  readonly [K in keyof T]: T[K] extends boolean | undefined ? T[K] | undefined : T[K]
-}
+type AllowUndefined<T> = { readonly [K in keyof T]: Pick<T, K> extends Required<Pick<T, K>> ? T[K] : T[K] | undefined }
+type ConfigInput = typeof Config.Encoded
 
 /** What a user may give; what is left out (or `undefined`) has a default. */
-export type MicroVmConfig = typeof Config.Encoded
+export type MicroVmConfig = AllowUndefined<Omit<ConfigInput, "devices">> & {
+  readonly devices?: AllowUndefined<NonNullable<ConfigInput["devices"]>> | undefined
+}
 /** A checked configuration with every default filled in. */
 export type MachineConfig = typeof Config.Type
+
+/** Without the keys that are `undefined`; in the devices too. */
+const withoutUndefined = (input: unknown): unknown => {
+  if (typeof input !== "object" || input === null || ArrayBuffer.isView(input)) return input
+  const entries = Object.entries(input).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(entries.map(([key, value]) => [key, key === "devices" ? withoutUndefined(value) : value]))
+}
 
 const decode = Schema.decodeUnknownExit(Config)
 const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1({
@@ -124,7 +138,7 @@ const pathText = (path: ReadonlyArray<PropertyKey | { readonly key: PropertyKey 
  * @throws ConfigInvalid
  */
 export const decodeConfig = (input: unknown): MachineConfig => {
-  const exit = decode(input ?? {}, { errors: "all", onExcessProperty: "error" })
+  const exit = decode(withoutUndefined(input ?? {}), { errors: "all", onExcessProperty: "error" })
   if (Exit.isSuccess(exit)) return exit.value
   const error = Cause.squash(exit.cause)
   const issues: readonly ConfigIssue[] = Schema.isSchemaError(error)
@@ -133,6 +147,8 @@ export const decodeConfig = (input: unknown): MachineConfig => {
   const lines = issues.map((issue) => (issue.path === "" ? issue.message : `${issue.path}: ${issue.message}`))
   throw new ConfigInvalid({ message: `the configuration is not valid: ${lines.join("; ")}`, issues })
 }
+
+const within = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
 const ImageRecord = Schema.Struct({
   sha256: FixedBytes(32),
@@ -144,8 +160,8 @@ export type ImageRecord = typeof ImageRecord.Type
 
 /** Version 1 of what a snapshot stores of the machine's configuration. */
 export const MachineV1 = Schema.Struct({
-  vcpus: between(1, MAX_VCPUS),
-  memoryMib: between(MIN_MEMORY_MIB, MAX_MEMORY_MIB),
+  vcpus: within(1, MAX_VCPUS),
+  memoryMib: within(MIN_MEMORY_MIB, MAX_MEMORY_MIB),
   /** The whole command line that the guest was booted with. */
   commandLine: Schema.String,
   label: Schema.optionalKey(Schema.String),

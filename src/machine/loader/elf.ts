@@ -128,10 +128,10 @@ export const parseElf = (image: Uint8Array): ElfKernel => {
 }
 
 /**
- * Copies the segments into guest memory, after all of them have been checked.
+ * Checks where the segments would go.
  * @throws KernelInvalid where one does not fit into RAM, or meets the boot structures below 1 MiB
  */
-export const loadElf = (memory: GuestMemory, image: Uint8Array, kernel: ElfKernel): void => {
+export const checkElfPlacement = (memory: GuestMemory, kernel: ElfKernel): void => {
   const limit = lowMemoryEnd(memory.size)
   for (const { physicalAddress, memorySize } of kernel.segments) {
     const where = `the segment at ${hex(physicalAddress)}, ${memorySize} bytes long,`
@@ -142,6 +142,14 @@ export const loadElf = (memory: GuestMemory, image: Uint8Array, kernel: ElfKerne
       throw kernelInvalid("p_memsz", `${where} ends past the RAM below ${hex(limit)}; give the machine more memoryMib`)
     }
   }
+}
+
+/**
+ * Copies the segments into guest memory.
+ * @throws KernelInvalid where one has no place there
+ */
+export const loadElf = (memory: GuestMemory, image: Uint8Array, kernel: ElfKernel): void => {
+  checkElfPlacement(memory, kernel)
   for (const { fileOffset, fileSize, physicalAddress } of kernel.segments) {
     const target = memory.bytes(physicalAddress, fileSize)
     if (target === undefined) throw kernelInvalid("p_paddr", `no RAM at ${hex(physicalAddress)}`)

@@ -3,7 +3,7 @@ import type { GuestMemory } from "../../memory/guest-memory.ts"
 import type { BootProtocol } from "../config.ts"
 import { IDENTITY_MAPPED } from "../layout.ts"
 import { isBzImage, loadBzImage, parseBzImage } from "./bzimage.ts"
-import { type ElfKernel, isElf, loadElf, parseElf } from "./elf.ts"
+import { checkElfPlacement, type ElfKernel, isElf, loadElf, parseElf } from "./elf.ts"
 import { hex, kernelInvalid } from "./kernel-invalid.ts"
 
 /** A kernel in guest memory, and what the rest of the boot has to know of it. */
@@ -85,6 +85,7 @@ const elfEntry = (kernel: ElfKernel, wanted: BootProtocol): Pick<LoadedKernel, "
 export const loadKernel = (memory: GuestMemory, image: Uint8Array, bootProtocol: BootProtocol): LoadedKernel => {
   if (isElf(image)) {
     const kernel = parseElf(image)
+    checkElfPlacement(memory, kernel)
     const entry = elfEntry(kernel, bootProtocol)
     loadElf(memory, image, kernel)
     return {

@@ -1,0 +1,133 @@
+import { test } from "uvu"
+import * as assert from "uvu/assert"
+import { ConfigInvalid, decodeConfig, type MachineState, machineComponent } from "../../src/machine/config.ts"
+import { StateInvalid } from "../../src/state/component.ts"
+
+const issuesOf = (input: unknown): Readonly<Record<string, string>> => {
+  try {
+    decodeConfig(input)
+  } catch (error) {
+    assert.instance(error, ConfigInvalid)
+    const { code, issues, message } = error as ConfigInvalid
+    assert.is(code, "CRYOVM_CONFIG_INVALID")
+    for (const issue of issues) assert.ok(message.includes(issue.message))
+    return Object.fromEntries(issues.map((issue) => [issue.path, issue.message]))
+  }
+  throw new Error("the configuration was accepted")
+}
+
+test("nothing given means the defaults", () => {
+  const defaults = {
+    vcpus: 1,
+    memoryMib: 128,
+    kernel: "embedded",
+    initramfs: "embedded",
+    bootProtocol: "auto",
+    devices: { rng: true, agent: true },
+  }
+  assert.equal(decodeConfig(undefined), defaults)
+  assert.equal(decodeConfig({}), defaults)
+  assert.equal(decodeConfig({ vcpus: undefined, devices: {} }), defaults)
+})
+
+test("what is given is kept", () => {
+  const given = {
+    vcpus: 8,
+    memoryMib: 1048576,
+    kernel: { path: "/boot/vmlinux" },
+    initramfs: "none",
+    commandLine: "console=ttyS0",
+    extraCommandLine: "debug",
+    bootProtocol: "pvh",
+    devices: { rng: false, agent: false },
+    label: "web",
+  }
+  assert.equal(decodeConfig(given), given)
+  const bytes = new Uint8Array([1, 2])
+  assert.equal(decodeConfig({ kernel: { bytes }, initramfs: { bytes } }).kernel, { bytes })
+})
+
+test("every mistake is named by its field, all at once", () => {
+  const issues = issuesOf({
+    vcpus: 9,
+    memoryMib: 31,
+    kernel: "vmlinux",
+    initramfs: { path: 3 },
+    commandLine: 1,
+    extraCommandLine: [],
+    bootProtocol: "efi",
+    devices: { rng: "yes", agent: 1, gpu: true },
+    label: {},
+    memory: 3,
+  })
+  assert.equal(Object.keys(issues).sort(), [
+    "bootProtocol",
+    "commandLine",
+    "devices.agent",
+    "devices.gpu",
+    "devices.rng",
+    "extraCommandLine",
+    "initramfs",
+    "kernel",
+    "label",
+    "memory",
+    "memoryMib",
+    "vcpus",
+  ])
+  assert.is(issues.vcpus, "expected an integer from 1 to 8")
+  assert.match(issues.memory ?? "", /unknown field/)
+  assert.match(issues["devices.gpu"] ?? "", /unknown field/)
+  assert.match(issues.kernel ?? "", /"embedded", \{ path: string \} or \{ bytes: Uint8Array \}/)
+  assert.match(issues.initramfs ?? "", /"none"/)
+  assert.match(issues.bootProtocol ?? "", /"auto", "linux64", "pvh"/)
+})
+
+test("numbers have to be integers in their range, whatever else they are", () => {
+  for (const vcpus of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, "2", null, 2n]) {
+    assert.equal(issuesOf({ vcpus }), { vcpus: "expected an integer from 1 to 8" })
+  }
+  for (const memoryMib of [1048577, 64.5, "128"]) {
+    assert.equal(issuesOf({ memoryMib }), { memoryMib: "expected an integer from 32 to 1048576" })
+  }
+})
+
+test("a source is one of its forms, not two and not an empty one", () => {
+  for (const kernel of [{}, { path: "" }, { path: "a", bytes: new Uint8Array() }, { bytes: [1] }, 7, "none", null]) {
+    assert.equal(Object.keys(issuesOf({ kernel })), ["kernel"])
+  }
+})
+
+test("what is no object is refused as a whole", () => {
+  for (const input of ["", 1, true]) assert.equal(Object.keys(issuesOf(input)), [""])
+  assert.equal(Object.keys(issuesOf({ devices: 1 })), ["devices"])
+})
+
+const state: MachineState = {
+  vcpus: 2,
+  memoryMib: 256,
+  commandLine: "console=ttyS0",
+  label: "web",
+  devices: { rng: true, agent: false },
+  kernel: { sha256: new Uint8Array(32).fill(1), source: "embedded" },
+  initramfs: { sha256: new Uint8Array(32).fill(2), source: "/srv/initramfs.cpio" },
+}
+
+test("the stored configuration comes back, with and without what is optional", () => {
+  const { label: _label, initramfs: _initramfs, ...least } = state
+  for (const value of [state, least]) assert.equal(machineComponent.decode(machineComponent.encode(value)), value)
+})
+
+test("a stored configuration that no machine could have is refused", () => {
+  const wrong = { ...state, vcpus: 0 }
+  assert.throws(
+    () => machineComponent.encode(wrong),
+    (error: unknown) => error instanceof StateInvalid,
+  )
+  const short = { ...state, kernel: { sha256: new Uint8Array(31), source: "" } }
+  assert.throws(
+    () => machineComponent.encode(short),
+    (error: unknown) => error instanceof StateInvalid,
+  )
+})
+
+test.run()
