@@ -46,21 +46,21 @@ void Vcpu::Release() {
 void Vcpu::Start() {
   parked_.store(false, std::memory_order_relaxed);
   __atomic_store_n(&page_->run()->immediate_exit, 0, __ATOMIC_SEQ_CST);
-  command_ = Command::kRun;
+  command_ = ((command_ & ~kCommandMask) + kNextStart) | kRun;
   FutexWake(command_);
 }
 
 // The order matters: the vCPU thread clears immediate_exit before it looks at the command, so that one of the two is
 // always seen.
 void Vcpu::AskPark() {
-  command_ = Command::kPark;
+  command_ = (command_ & ~kCommandMask) | kPark;
   Kick(*page_);
 }
 
 void Vcpu::AskLeave() {
   // Once told, the last thread releases everything at any moment.
   const std::shared_ptr<RunPage> page = page_;
-  command_ = Command::kLeave;
+  command_ = kLeave;
   FutexWake(command_);
   Kick(*page);
   if (waits()) Answer(true);
@@ -89,27 +89,34 @@ bool Vcpu::TakeStop(Stop* stop) {
 }
 
 void Vcpu::Main() {
+  uint32_t start = 0;
   for (;;) {
-    const Command command = command_;
-    if (command == Command::kLeave) break;
-    if (command == Command::kPark) {
-      FutexWait(command_, Command::kPark);
+    const uint32_t word = command_;
+    if ((word & kCommandMask) == kLeave) break;
+    if ((word & ~kCommandMask) == start) {
+      FutexWait(command_, word);
     } else {
+      start = word & ~kCommandMask;
       RunUntilParked();
     }
   }
   left_();
 }
 
+void Vcpu::Park() {
+  parked_.store(true, std::memory_order_release);
+  signal_();
+}
+
 void Vcpu::RunUntilParked() {
   struct kvm_run* run = page_->run();
   for (;;) {
-    const Command command = command_;
-    if (command == Command::kLeave) return;
+    const Command asked = command();
+    if (asked == kLeave) return;
     // KVM finishes an MMIO or port access only when KVM_RUN is entered again, and may then ask for a further piece
     // of it. With immediate_exit it does just that, and returns EINTR once nothing is left to finish: the registers
     // are those after the instruction.
-    const bool finishing = command == Command::kPark;
+    const bool finishing = asked == kPark;
     if (finishing) __atomic_store_n(&run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     if (ioctl(fd_.get(), KVM_RUN, 0) != 0) {
       const int error = errno;
@@ -137,7 +144,7 @@ void Vcpu::RunUntilParked() {
 bool Vcpu::AskJavaScript() {
   access_ = Access::kWaiting;
   // Asked to leave between the last look and now: nobody would answer any more.
-  if (command_ == Command::kLeave) {
+  if (command() == kLeave) {
     access_ = Access::kNone;
     return true;
   }
@@ -157,8 +164,8 @@ void Vcpu::StopSelf(StopReason reason, uint32_t exit_reason, int error) {
   stop_ = Stop{reason, exit_reason, error};
   stopped_.store(true, std::memory_order_release);
   // Otherwise the thread would run on: nobody asked it to park. A command to leave stays.
-  Command expected = Command::kRun;
-  command_.compare_exchange_strong(expected, Command::kPark);
+  uint32_t running = (command_ & ~kCommandMask) | kRun;
+  command_.compare_exchange_strong(running, (running & ~kCommandMask) | kPark);
   Park();
 }
 

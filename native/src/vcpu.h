@@ -70,15 +70,18 @@ class Vcpu {
   bool TakeStop(Stop* stop);
 
  private:
-  enum class Command : uint32_t { kPark, kRun, kLeave };
+  // The low bits of the command word. The rest counts the starts, so that one that is followed at once by a pause is
+  // still seen, and answered by parking anew.
+  enum Command : uint32_t { kPark, kRun, kLeave, kCommandMask = 3, kNextStart = 4 };
   enum class Access : uint32_t { kNone, kWaiting, kSleeping, kAnswered, kFailed };
 
   void Main();
   void RunUntilParked();
   // False when the handler failed.
   bool AskJavaScript();
-  void Park() { parked_.store(true, std::memory_order_release); signal_(); }
+  void Park();
   void StopSelf(StopReason reason, uint32_t exit_reason, int error);
+  Command command() const { return static_cast<Command>(command_ & kCommandMask); }
   void Kick(const RunPage& page);
 
   Fd fd_;
@@ -87,7 +90,7 @@ class Vcpu {
   std::function<void()> signal_;
   std::function<void()> left_;
   std::thread thread_;
-  std::atomic<Command> command_{Command::kPark};
+  std::atomic<uint32_t> command_{kPark};
   std::atomic<Access> access_{Access::kNone};
   std::atomic<bool> parked_{true};
   std::atomic<bool> stopped_{false};  // stop_ is there to be taken
