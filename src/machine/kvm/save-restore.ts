@@ -52,8 +52,8 @@ export class NestedStateUnsupported extends Data.TaggedError("NestedStateUnsuppo
   readonly code = "CRYOVM_NESTED_STATE_UNSUPPORTED"
 }
 
-/** `errno` of an ioctl that this kernel or processor does not have: ENOTTY, EINVAL, EOPNOTSUPP; 0: the addon says so. */
-const ABSENT = ["ENOTTY", "EINVAL", "EOPNOTSUPP", "ENODEV", ""]
+/** What KVM answers to an ioctl that this kernel, or this processor, does not have. */
+const ABSENT = ["ENOTTY", "EINVAL", "EOPNOTSUPP"]
 
 /** The structure, or `undefined` on a host without it. */
 const getOptional = (vm: NativeVm, vcpu: number, structure: VcpuStructure): Uint8Array | undefined => {
@@ -61,7 +61,9 @@ const getOptional = (vm: NativeVm, vcpu: number, structure: VcpuStructure): Uint
     return vm.getVcpu(vcpu, structure)
   } catch (cause) {
     const error = toKvmError(cause)
-    if (ABSENT.includes(error.errnoName)) return undefined
+    // The addon itself refuses to ask for a nested state where the capability is 0.
+    const isRefusal = structure === "nested_state" && error.errno === 0
+    if (isRefusal || ABSENT.includes(error.errnoName)) return undefined
     throw error
   }
 }
