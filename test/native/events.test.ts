@@ -69,7 +69,7 @@ kvmTest("two notifiers of one address are refused by the kernel, and the machine
   guest.vm.addNotifier(options, () => {})
   assert.throws(
     () => guest.vm.addNotifier(options, () => {}),
-    (error: Record<string, unknown>) => error["operation"] === "KVM_IOEVENTFD" && error["errnoName"] === "EEXIST",
+    (error: Record<string, unknown>) => error.operation === "KVM_IOEVENTFD" && error.errnoName === "EEXIST",
   )
   await guest.close()
 })

@@ -75,8 +75,8 @@ kvmTest("structures are refused while a vCPU runs", async () => {
   ]
   for (const [operation, call] of calls) {
     assert.throws(call, (error: Record<string, unknown>) => {
-      assert.is(error["operation"], operation)
-      assert.is(error["errnoName"], "EBUSY")
+      assert.is(error.operation, operation)
+      assert.is(error.errnoName, "EBUSY")
       return true
     })
   }

@@ -42,9 +42,9 @@ const usedGuest = async () => {
 kvmTest("the host tells its capabilities, MSRs and CPUID", () => {
   const probe = loadNative().probeHost(kvmPath)
   assert.is(probe.apiVersion, 12)
-  assert.is(probe.capabilities["IMMEDIATE_EXIT"], 1)
-  assert.is(probe.capabilities["USER_MEMORY"], 1)
-  assert.type(probe.capabilities["XSAVE2"], "number")
+  assert.is(probe.capabilities.IMMEDIATE_EXIT, 1)
+  assert.is(probe.capabilities.USER_MEMORY, 1)
+  assert.type(probe.capabilities.XSAVE2, "number")
   assert.ok(probe.msrIndices.includes(0x10), "IA32_TSC")
   assert.is(probe.supportedCpuid.length % 40, 0)
   assert.ok(probe.supportedCpuid.length > 0)
@@ -55,14 +55,14 @@ test("a device that is not there is told with the path and errno", () => {
   assert.throws(
     () => loadNative().probeHost("/dev/no-such-kvm"),
     (error: Record<string, unknown>) =>
-      error["operation"] === "open" &&
-      error["errno"] === 2 &&
-      error["errnoName"] === "ENOENT" &&
-      String(error["message"]).includes("/dev/no-such-kvm"),
+      error.operation === "open" &&
+      error.errno === 2 &&
+      error.errnoName === "ENOENT" &&
+      String(error.message).includes("/dev/no-such-kvm"),
   )
   assert.throws(
     () => loadNative().createVm("/dev/null", { vcpuCount: 1, onAccess: () => {}, onStop: () => {} }),
-    (error: Record<string, unknown>) => error["operation"] === "KVM_GET_API_VERSION" && error["errnoName"] === "ENOTTY",
+    (error: Record<string, unknown>) => error.operation === "KVM_GET_API_VERSION" && error.errnoName === "ENOTTY",
   )
 })
 
@@ -143,10 +143,10 @@ kvmTest("xsave: shorter is filled up with zeros, longer is taken only when the r
 
 kvmTest("nested state is refused by name where the host has none", async () => {
   const guest = tinyGuest(x86.spin)
-  if (loadNative().probeHost(kvmPath).capabilities["NESTED_STATE"] === 0) {
+  if (loadNative().probeHost(kvmPath).capabilities.NESTED_STATE === 0) {
     assert.throws(
       () => guest.vm.getVcpu(0, "nested_state"),
-      (error: Record<string, unknown>) => error["operation"] === "KVM_GET_NESTED_STATE",
+      (error: Record<string, unknown>) => error.operation === "KVM_GET_NESTED_STATE",
     )
   } else {
     const bytes = guest.vm.getVcpu(0, "nested_state")

@@ -20,7 +20,7 @@ const reasonWithoutKvm = (): string | undefined => {
 
 /** Registers a test like uvu's `test(name, callback)`. The file still ends with `test.run()` of uvu. */
 export const kvmTest = (name: string, callback: () => void | Promise<void>): void => {
-  if (process.env["CRYOVM_SKIP_KVM"] === "1") {
+  if (process.env.CRYOVM_SKIP_KVM === "1") {
     test.skip(name, callback)
     return
   }
