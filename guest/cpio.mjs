@@ -9,7 +9,8 @@ function record(index, name, { mode, links, data, major, minor }) {
   const path = Buffer.from(`${name}\0`)
   // magic, ino, mode, uid, gid, nlink, mtime, filesize, device, rdevice, namesize, check
   const fields = [index, mode, 0, 0, links, 0, data.length, 0, 0, major, minor, path.length, 0]
-  const header = Buffer.from("070701" + fields.map((n) => n.toString(16).toUpperCase().padStart(8, "0")).join(""))
+  const digits = fields.map((n) => n.toString(16).toUpperCase().padStart(8, "0")).join("")
+  const header = Buffer.from(`070701${digits}`)
   return Buffer.concat([header, path, pad(header.length + path.length), data, pad(data.length)])
 }
 
