@@ -42,9 +42,9 @@ export class ByteQueue {
     return byte
   }
 
-  /** Forgets the oldest `count` bytes. */
+  /** Forgets the oldest `count` bytes; none where that is negative. */
   drop(count: number): void {
-    const dropped = Math.min(count, this.length)
+    const dropped = Math.max(0, Math.min(count, this.length))
     this.length -= dropped
     this.#start = this.length === 0 ? 0 : (this.#start + dropped) % this.#bytes.length
   }

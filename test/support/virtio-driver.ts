@@ -100,6 +100,10 @@ export class DriverQueue {
     this.memory.view.setUint16(this.available + 2, value & 0xffff, true)
   }
 
+  setAvailableIndex(value: number): void {
+    this.availableIndex = value
+  }
+
   set availableFlags(value: number) {
     this.memory.view.setUint16(this.available, value, true)
   }
