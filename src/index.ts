@@ -20,22 +20,16 @@ import type { MachineState, MicroVmConfig } from "./machine/config.ts"
 import * as Vm from "./micro-vm.ts"
 import { type AbortOptions, run } from "./promise.ts"
 import type { SnapshotInfo, SnapshotOptions } from "./snapshot/write.ts"
-import type { LifecycleState } from "./state/lifecycle.ts"
 
 export * from "./errors.ts"
 export type { ExecOptions, ExecResult } from "./guest/agent.ts"
 export type { Guest } from "./guest/promise.ts"
 export type { MachineState, MicroVmConfig } from "./machine/config.ts"
-export type { MicroVmEvent, RestoreOptions } from "./micro-vm.ts"
+export type { MicroVmEvent, MicroVmState, RestoreOptions } from "./micro-vm.ts"
 export type { AbortOptions } from "./promise.ts"
 export type { DumpProgress } from "./snapshot/dump-memory.ts"
 export { inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
 export type { SnapshotInfo, SnapshotOptions } from "./snapshot/write.ts"
-
-/** Where a machine's lifecycle stands. */
-export type MicroVmState = "configured" | "running" | "paused" | "stopped" | "failed"
-
-const stateName = (state: LifecycleState): MicroVmState => state._tag.toLowerCase() as MicroVmState
 
 /** The serial console, COM1 of the guest. */
 export interface Console {
@@ -88,8 +82,8 @@ export class MicroVm implements AsyncDisposable {
     return new MicroVm(await run(opening, options), scope)
   }
 
-  get state(): MicroVmState {
-    return stateName(Effect.runSync(this.#vm.state))
+  get state(): Vm.MicroVmState {
+    return Vm.stateName(Effect.runSync(this.#vm.state))
   }
 
   /** What the machine was made of. */

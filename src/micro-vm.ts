@@ -37,10 +37,15 @@ import {
   wrongState,
 } from "./state/lifecycle.ts"
 
+/** Where a machine's lifecycle stands, in a word. */
+export type MicroVmState = "configured" | "running" | "paused" | "stopped" | "failed"
+
+export const stateName = (state: LifecycleState): MicroVmState => state._tag.toLowerCase() as MicroVmState
+
 /** What happens to a machine, as it happens. */
 export type MicroVmEvent =
   /** The lifecycle moved on. */
-  | { readonly type: "state"; readonly state: LifecycleState["_tag"] }
+  | { readonly type: "state"; readonly state: MicroVmState }
   /** A vCPU cannot go on; the machine is failed. */
   | { readonly type: "vcpuFailed"; readonly error: VcpuFailed }
   /** The guest asked for a reset, which ends this machine. */
@@ -155,7 +160,7 @@ const assemble = (
 
     const publish = (event: MicroVmEvent): void => void PubSub.publishUnsafe(events, event)
     const move = (event: LifecycleEvent): Effect.Effect<void, WrongState> =>
-      lifecycle.dispatch(event).pipe(Effect.map((state) => publish({ type: "state", state: state._tag })))
+      lifecycle.dispatch(event).pipe(Effect.map((state) => publish({ type: "state", state: stateName(state) })))
     /** Fails where `event` would not be taken, before anything is done for it. */
     const check = (event: LifecycleEvent): Effect.Effect<void, WrongState> =>
       Effect.suspend(() => {

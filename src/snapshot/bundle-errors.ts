@@ -1,5 +1,6 @@
 /** What can go wrong with a snapshot's directory. */
 import * as Data from "effect/Data"
+import { KvmError } from "../native.ts"
 
 /** Something is already at the place where a snapshot was to be written. It is untouched. */
 export class SnapshotExists extends Data.TaggedError("SnapshotExists")<{
@@ -60,8 +61,9 @@ export class MemoryFileInvalid extends Data.TaggedError("MemoryFileInvalid")<{
   readonly code = "CRYOVM_MEMORY_FILE_INVALID"
 }
 
-/** Symbolic errno of a failed file operation; empty for anything else. */
+/** Symbolic errno of a failed file operation, Node's or the addon's; empty for anything else. */
 export const errnoNameOf = (cause: unknown): string => {
+  if (cause instanceof KvmError) return cause.errnoName
   const code = cause instanceof Error ? (cause as NodeJS.ErrnoException).code : undefined
   return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : ""
 }

@@ -11,6 +11,7 @@ import {
   restoreVm,
   TscFrequencyUnsupported,
 } from "../machine/kvm/save-restore.ts"
+import { keepSharedStructures } from "../machine/kvm/shared-pages.ts"
 import { KvmStructureInvalid } from "../machine/kvm/structure.ts"
 import type { Machine } from "../machine/machine.ts"
 import { type KvmError, toKvmError } from "../native.ts"
@@ -41,10 +42,12 @@ export const restoreMachine = (
   Effect.gen(function* () {
     yield* Effect.try({
       try: () => {
+        const putBack = keepSharedStructures(machine.memory, snapshot.vcpus)
         snapshot.vcpus.forEach((state, index) => {
           restoreVcpu(machine.vm, index, state)
         })
         restoreVm(machine.vm, snapshot.vm)
+        putBack()
       },
       catch: asRefusal,
     })

@@ -17,7 +17,12 @@ import { type ConsoleV1, consoleComponent, MAX_INPUT_BYTES } from "./state.ts"
 
 const RECEIVEQ = 0
 const TRANSMITQ = 1
-const QUEUE_SIZE = 256
+/**
+ * Linux fills the receive queue with pages when it finds the device: 256 of them would be a mebibyte of the guest's
+ * memory, and more time than all the rest of the probe.
+ */
+const RECEIVEQ_SIZE = 16
+const TRANSMITQ_SIZE = 64
 
 /** Longest buffer that a guest may send at once; Linux sends a page, or what fits into a pipe. */
 export const MAX_TRANSMIT_BYTES = 1024 * 1024
@@ -50,7 +55,7 @@ export interface ConsoleOptions {
 class ConsoleModel implements VirtioModel<ConsoleV1> {
   readonly deviceType = DEVICE_TYPE_CONSOLE
   readonly features = 0n
-  readonly queueMaxSizes = [QUEUE_SIZE, QUEUE_SIZE]
+  readonly queueMaxSizes = [RECEIVEQ_SIZE, TRANSMITQ_SIZE]
   readonly metrics: ConsoleMetrics = makeConsoleMetrics()
   readonly input: DeviceInput
   readonly output: DeviceOutput

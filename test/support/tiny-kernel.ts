@@ -1,0 +1,46 @@
+/**
+ * Kernels of a few bytes, in 64-bit mode, for tests of whole machines that need no Linux: they are up in milliseconds.
+ */
+import type { MicroVmConfig } from "../../src/index.ts"
+import { elfImage } from "./kernel-images.ts"
+
+const ENTRY = 0x100000
+
+/** For every byte that comes in at COM1, adds one to a counter in memory and sends its low byte. */
+const COUNTER_CODE = [
+  ...[0x66, 0xba, 0xfd, 0x03], // 00: mov dx, 0x3fd (LSR)
+  ...[0xec], // 04: in al, dx
+  ...[0xa8, 0x01], // 05: test al, 1 (data ready)
+  ...[0x74, 0xf7], // 07: jz 00
+  ...[0x66, 0xba, 0xf8, 0x03], // 09: mov dx, 0x3f8 (RBR, THR)
+  ...[0xec], // 0d: in al, dx
+  ...[0x48, 0xff, 0x04, 0x25, 0x00, 0x00, 0x20, 0x00], // 0e: inc qword [0x200000]
+  ...[0x8a, 0x04, 0x25, 0x00, 0x00, 0x20, 0x00], // 16: mov al, [0x200000]
+  ...[0xee], // 1d: out dx, al
+  ...[0xeb, 0xe0], // 1e: jmp 00
+]
+
+/** There is no interrupt table to take the fault of `ud2`: a triple fault. */
+const TRIPLE_FAULT_CODE = [0x0f, 0x0b]
+
+/** `popcnt` from an address that is no memory: KVM's emulator does not know it. */
+export const POPCNT = [0xf3, 0x0f, 0xb8, 0x03]
+const INTERNAL_ERROR_CODE = [...[0xbb, 0x00, 0x00, 0x00, 0x10], ...POPCNT]
+
+/** Ends in `hlt` with interrupts off: nothing happens any more. */
+const HALT_CODE = [0xf4, 0xeb, 0xfd]
+
+const config = (code: readonly number[]): MicroVmConfig => ({
+  memoryMib: 32,
+  kernel: {
+    bytes: elfImage({ entry: ENTRY, segments: [{ physicalAddress: ENTRY, bytes: Uint8Array.from(code) }] }),
+  },
+  initramfs: "none",
+  commandLine: "",
+  devices: { rng: false, agent: false },
+})
+
+export const counterMachine = config(COUNTER_CODE)
+export const tripleFaultMachine = config(TRIPLE_FAULT_CODE)
+export const internalErrorMachine = config(INTERNAL_ERROR_CODE)
+export const haltMachine = config(HALT_CODE)

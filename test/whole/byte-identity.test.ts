@@ -1,0 +1,75 @@
+// time limit: 300 s
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
+import { test } from "uvu"
+import * as assert from "uvu/assert"
+import { MicroVm } from "../../src/index.ts"
+import { readStateFile } from "../../src/snapshot/bundle.ts"
+import { kvmTest } from "../support/kvm.ts"
+import { temporaryDirectory } from "../support/temporary.ts"
+import { counterMachine } from "../support/tiny-kernel.ts"
+import { warmGuest } from "../support/warm-guest.ts"
+
+const sectionsOf = async (dir: string) => (await Effect.runPromise(readStateFile(dir))).sections
+
+/** Compares two snapshots section by section, and page by page. */
+const assertSame = async (one: string, other: string): Promise<void> => {
+  const [before, after] = [await sectionsOf(one), await sectionsOf(other)]
+  assert.equal(
+    after.map((section) => section.name),
+    before.map((section) => section.name),
+  )
+  for (const [index, section] of before.entries()) {
+    const match = Buffer.compare(section.payload, after[index]?.payload ?? new Uint8Array(0)) === 0
+    assert.ok(match, `section ${section.name} differs`)
+  }
+  const memory = [one, other].map((dir) => readFileSync(join(dir, "memory.img")))
+  assert.is(Buffer.compare(memory[0] ?? Buffer.alloc(0), memory[1] ?? Buffer.alloc(1)), 0, "memory differs")
+}
+
+/** Restores and saves again, without a run in between, and after a while in which clocks go on. */
+const saveAgain = async (from: string, to: string): Promise<void> => {
+  await using vm = await MicroVm.restore(from)
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  await vm.snapshot({ dir: to })
+}
+
+kvmTest("a Linux guest with two vCPUs, saved, restored and saved again, twice, is the same to the byte", async () => {
+  using scratch = temporaryDirectory()
+  const dir = await warmGuest({ vcpus: 2 })
+  const [first, second] = [join(scratch.path, "1"), join(scratch.path, "2")]
+  await saveAgain(dir, first)
+  await assertSame(dir, first)
+  await saveAgain(first, second)
+  await assertSame(dir, second)
+})
+
+kvmTest("two snapshots of one pause are the same to the byte", async () => {
+  using scratch = temporaryDirectory()
+  await using vm = await MicroVm.create(counterMachine)
+  await vm.start()
+  await vm.console.write("abc")
+  await vm.pause()
+  await vm.snapshot({ dir: join(scratch.path, "1") })
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  await vm.snapshot({ dir: join(scratch.path, "2") })
+  await assertSame(join(scratch.path, "1"), join(scratch.path, "2"))
+})
+
+kvmTest("the comparison sees a machine that ran in between", async () => {
+  using scratch = temporaryDirectory()
+  await using vm = await MicroVm.create(counterMachine)
+  await vm.start()
+  await vm.snapshot({ dir: join(scratch.path, "1") })
+  await vm.console.write("x")
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  await vm.snapshot({ dir: join(scratch.path, "2") })
+  const verdict = await assertSame(join(scratch.path, "1"), join(scratch.path, "2")).then(
+    () => "same",
+    () => "different",
+  )
+  assert.is(verdict, "different")
+})
+
+test.run()
