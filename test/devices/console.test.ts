@@ -22,7 +22,7 @@ const make = (memory: RingMemory = makeRingMemory(0x40000), resources: FakeResou
 }
 const started = () => {
   const made = make()
-  made.driver.start(2, 64)
+  made.driver.start(2, 16)
   return { ...made, rx: made.driver.queues[RX]!, tx: made.driver.queues[TX]! }
 }
 const text = (value: string) => new TextEncoder().encode(value)
@@ -178,7 +178,7 @@ test("while quiesced nothing reaches guest memory; kick makes up for it", () => 
 test("a buffer that is too long stops the device", () => {
   const memory = makeRingMemory(2 * MAX_TRANSMIT_BYTES)
   const { driver } = make(memory)
-  driver.start(2, 8)
+  driver.start(2, 16)
   driver.queues[TX]!.add([{ address: 0, length: MAX_TRANSMIT_BYTES + 1 }])
   driver.notify(TX)
   assert.is(driver.status, 15 | 64)
