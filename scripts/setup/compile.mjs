@@ -52,7 +52,7 @@ const removeStaleOutputs = () => {
       .map((path) => join("dist", path)),
   )
   for (const path of folders.flatMap((folder) => filesUnder(join("dist", folder)))) {
-    if (!expected.has(path)) rmSync(join(root, path), { force: true })
+    if (/\.(js|d\.ts)$/.test(path) && !expected.has(path)) rmSync(join(root, path), { force: true })
   }
 }
 

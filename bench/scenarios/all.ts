@@ -1,0 +1,8 @@
+/** Every scenario, in the order of a machine's life. A new one is a file beside this and a line here. */
+import type { Scenario } from "../scenario.ts"
+import { dump } from "./dump.ts"
+import { pause } from "./pause.ts"
+import { restore } from "./restore.ts"
+import { state } from "./state.ts"
+
+export const scenarios: readonly Scenario[] = [pause, state, dump, restore]
