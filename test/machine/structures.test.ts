@@ -4,7 +4,6 @@ import * as assert from "uvu/assert"
 import { KvmClockData } from "../../src/machine/kvm/clock.ts"
 import { KvmCpuidEntry2 } from "../../src/machine/kvm/cpuid.ts"
 import { KvmDebugregs } from "../../src/machine/kvm/debugregs.ts"
-import { KvmFpu } from "../../src/machine/kvm/fpu.ts"
 import { KvmIoapicState, KvmIrqchipIoapic, KvmIrqchipPic, KvmPicState } from "../../src/machine/kvm/irqchip.ts"
 import { KvmMpState } from "../../src/machine/kvm/mp-state.ts"
 import { KvmMsrEntry, stateMsrIndices } from "../../src/machine/kvm/msrs.ts"
@@ -28,15 +27,6 @@ const structures: readonly (readonly [string, Structure<any>, number, readonly (
     KvmSregs2,
     320,
     [...Array.from({ length: 8 }, (_, n) => [n * 24 + 23, 1] as const), [202, 6], [218, 6]],
-  ],
-  [
-    "kvm_fpu",
-    KvmFpu,
-    416,
-    [
-      [133, 1],
-      [412, 4],
-    ],
   ],
   ["kvm_msr_entry", KvmMsrEntry, 16, [[4, 4]]],
   ["kvm_cpuid_entry2", KvmCpuidEntry2, 40, [[28, 12]]],

@@ -4,8 +4,3 @@ import { structure, u32, type Value } from "./structure.ts"
 export const KvmMpState = structure("kvm_mp_state", { mpState: u32 })
 
 export type MpState = Value<typeof KvmMpState>
-
-export const MP_STATE_RUNNABLE = 0
-/** An application processor that has not been started. */
-export const MP_STATE_UNINITIALIZED = 1
-export const MP_STATE_HALTED = 3
