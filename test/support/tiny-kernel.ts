@@ -44,3 +44,6 @@ export const counterMachine = config(COUNTER_CODE)
 export const tripleFaultMachine = config(TRIPLE_FAULT_CODE)
 export const internalErrorMachine = config(INTERNAL_ERROR_CODE)
 export const haltMachine = config(HALT_CODE)
+
+/** The counter with two vCPUs, of which the second waits to be started, and with every device there is. */
+export const everyDeviceMachine: MicroVmConfig = { ...counterMachine, vcpus: 2, devices: {} }

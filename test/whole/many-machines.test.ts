@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { MicroVm } from "../../src/index.ts"
+import { exchange } from "../support/exchange.ts"
 import { kvmTest } from "../support/kvm.ts"
 import { type Holdings, holdings, residentSet } from "../support/process.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
@@ -11,20 +12,6 @@ import { counterMachine } from "../support/tiny-kernel.ts"
 import { warmGuest } from "../support/warm-guest.ts"
 
 const MIB = 2 ** 20
-
-/** The guest answers each byte with its count so far. */
-const exchange = async (vm: MicroVm, sent: string): Promise<readonly number[]> => {
-  const answers: number[] = []
-  const output = vm.console.output[Symbol.asyncIterator]()
-  await vm.console.write(sent)
-  while (answers.length < sent.length) {
-    const { value, done } = await output.next()
-    if (done) break
-    answers.push(...value)
-  }
-  await output.return?.()
-  return answers
-}
 
 const assertSame = (after: Holdings, before: Holdings): void => {
   assert.equal(after, before)

@@ -74,6 +74,7 @@ export const array = <T>(member: Member<T>, length: number): Member<readonly T[]
   schema: Schema.Array(member.schema).check(
     Schema.makeFilter(
       (value: readonly T[]) => value.length === length || `expected ${length} entries, got ${value.length}`,
+      { description: `${length} entries` },
     ),
   ),
   read: (view, offset) => Array.from({ length }, (_, index) => member.read(view, offset + index * member.size)),

@@ -16,6 +16,7 @@ const fits = (bytes: Uint8Array): boolean =>
 export const XsaveBytes = Schema.Uint8Array.check(
   Schema.makeFilter(
     (bytes: Uint8Array) => fits(bytes) || `expected 4 KiB to 64 KiB of XSAVE state, got ${bytes.length}`,
+    { description: "4 KiB to 64 KiB, whole words" },
   ),
 )
 
