@@ -76,7 +76,8 @@ void Dump::CopyFromFile(uint64_t from, uint64_t to) {
     const off_t hole = lseek(fd, static_cast<off_t>(shift + at), SEEK_HOLE);
     if (hole < 0) throw SystemFailure("lseek(SEEK_HOLE)", errno, "finding the holes of the file behind guest memory");
     const uint64_t end = std::min(to, (static_cast<uint64_t>(hole) - shift + kPageSize - 1) & ~(kPageSize - 1));
-    if (bounce_ == nullptr) bounce_.reset(new (std::align_val_t(kPageSize)) uint8_t[kPiece]);
+    if (bounce_ == nullptr) bounce_.reset(static_cast<uint8_t*>(std::aligned_alloc(kPageSize, kPiece)));
+    if (bounce_ == nullptr) throw std::bad_alloc();
     while (at < end) {
       CheckAborted();
       const uint64_t size = std::min(end - at, kPiece);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -45,7 +46,7 @@ class Dump {
   std::atomic<uint64_t> written_{0};
   uint64_t flushed_from_ = 0;  // of written_: what write-back was last asked for
   uint64_t unflushed_start_ = 0;
-  std::unique_ptr<uint8_t[]> bounce_;
+  std::unique_ptr<uint8_t, decltype(&std::free)> bounce_{nullptr, &std::free};
   std::optional<Failure> failure_;
 };
 
