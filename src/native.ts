@@ -119,7 +119,8 @@ export interface NativeVcpuStop {
   readonly vcpu: number
   /**
    * `paused`: as asked. `exit`: an exit that this layer does not serve (`exitReason` is `KVM_EXIT_*`, the rest is in
-   * the vCPU's `run` page). `error`: KVM_RUN failed with `errno`. `handler`: `onAccess` threw.
+   * the vCPU's `run` page). `error`: KVM_RUN failed with `errno`. `handler`: `onAccess` threw; the access is not
+   * finished, and would be with what the `run` page holds if the vCPU were resumed.
    */
   readonly reason: "paused" | "exit" | "error" | "handler"
   readonly exitReason: number
@@ -171,10 +172,10 @@ export interface NativeVm {
     readonly logDirtyPages?: boolean
     readonly readOnly?: boolean
   }): void
-  /** `KVM_GET_DIRTY_LOG` (which clears it unless manual protect is on): one bit a page, little endian. */
+  /** `KVM_GET_DIRTY_LOG` (which clears it unless manual protect is on): one bit a page, little endian, in whole 64-bit words. */
   getDirtyLog(slot: number): Uint8Array
 
-  /** Starts every parked vCPU that is not failed. */
+  /** Starts every parked vCPU, also one that parked of itself. After `pause`, each still parks and tells so first. */
   resume(): void
   /**
    * Asks every vCPU to park; `onStop` tells of each. A vCPU inside an access is let finish it first: KVM_RUN is
@@ -222,7 +223,9 @@ export interface NativeVm {
 
   /**
    * Ends every vCPU thread, removes fds and slots, detaches `run` and `statusCells`. Resolves when all is gone.
-   * Idempotent: a second call gives the same promise. While a VM is open it keeps the process alive.
+   * Idempotent: a second call gives the same promise. While a VM is open it keeps the process alive. From the call on,
+   * nothing is called back, not even for a pause under way. What still reads or writes guest memory (`fs.read`) must
+   * have ended before the memory is closed: detaching does not stop it.
    */
   close(): Promise<void>
 }
