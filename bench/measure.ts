@@ -23,7 +23,7 @@ const column = (runs: readonly Steps[], step: string): Summary | undefined => {
   return values.length === 0 ? undefined : summarize(values)
 }
 
-export const measure = async (scenario: Scenario, context: Context, runs: number): Promise<ScenarioResult> => {
+const measurePrepared = async (scenario: Scenario, context: Context, runs: number): Promise<ScenarioResult> => {
   const own: Steps[] = []
   const floor: Steps[] = []
   // One more, whose figures are dropped: code is compiled and files come into the page cache.
@@ -41,4 +41,13 @@ export const measure = async (scenario: Scenario, context: Context, runs: number
     return { step, cryovm, floor: below, ratio, target: scenario.targets?.[step] }
   })
   return { name: scenario.name, description: scenario.description, runs, steps }
+}
+
+export const measure = async (scenario: Scenario, context: Context, runs: number): Promise<ScenarioResult> => {
+  await scenario.prepare?.(context)
+  try {
+    return await measurePrepared(scenario, context, Math.min(runs, scenario.maximumRuns ?? runs))
+  } finally {
+    await scenario.finish?.()
+  }
 }

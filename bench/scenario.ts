@@ -21,10 +21,16 @@ export interface Scenario {
   readonly description: string
   /** The most that a step may cost, as a multiple of the floor. */
   readonly targets?: Readonly<Record<string, number>>
+  /** Where a run takes so long that more would be too many. */
+  readonly maximumRuns?: number
+  /** Once, before the first measurement. */
+  prepare?(context: Context): Promise<void>
   /** One measurement of cryovm. */
   run(context: Context): Promise<Steps>
   /** One measurement of plain C doing the same; absent where there is nothing to compare with. */
   runFloor?(context: Context): Promise<Steps>
+  /** Once, at the end. */
+  finish?(): Promise<void>
 }
 
 /** Nanoseconds of a monotonic clock. */
