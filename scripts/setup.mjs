@@ -11,6 +11,8 @@
  */
 
 import { spawnSync } from "node:child_process"
+import { existsSync } from "node:fs"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { compile, isCompiled } from "./setup/compile.mjs"
 import { areDependenciesInstalled, installDependencies } from "./setup/dependencies.mjs"
@@ -26,15 +28,16 @@ const locked = flags.delete("--locked")
 /** `make` itself knows whether the addon is up to date, and tells in some ten milliseconds. */
 const buildAddon = () => {
   ensureToolchain()
+  if (!existsSync(join(root, "native/build"))) console.error("setup: building the native addon")
   run("the native addon", process.execPath, ["scripts/build-native.mjs", ...(release ? ["--release"] : [])])
 }
 
 const setup = () => {
   if (flags.size > 0) throw new SetupFailure(`unknown option ${[...flags].join(" ")}`)
   checkPlatform()
-  // Two checkouts' worth of work must never run at once in one directory ("npm test" beside "npm run demo"): whoever
-  // has something to change takes the lock, and looks again once it has it. The kernel drops a flock when its
-  // holder dies, so it is never stale.
+  // "npm test" beside "npm run demo" must not build into the same folders at once: the work is done by a second
+  // process under a lock, and whoever comes later finds it done. The kernel drops a flock when its holder dies, so it
+  // is never stale.
   if (!locked) {
     const result = spawnSync(
       "flock",
