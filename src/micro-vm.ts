@@ -111,7 +111,7 @@ interface Foundation {
 
 /** Callbacks of a machine that arrive before the microVM around it is there to take them. */
 class Callbacks {
-  onVcpuFailure: (stop: NativeVcpuStop, cause: unknown) => void = () => {}
+  onVcpuFailure: (stop: NativeVcpuStop) => void = () => {}
   onReset: () => void = () => {}
 }
 
@@ -156,7 +156,7 @@ const assemble = (
     /** What the clocks showed at the pause; set again on resuming only where KVM's own are not those. */
     let paused =
       foundation.restoredTime === undefined ? undefined : { time: foundation.restoredTime, setOnResume: true }
-    let failure: { readonly stop: NativeVcpuStop; readonly cause: unknown } | undefined
+    let failure: NativeVcpuStop | undefined
 
     const publish = (event: MicroVmEvent): void => void PubSub.publishUnsafe(events, event)
     const move = (event: LifecycleEvent): Effect.Effect<void, WrongState> =>
@@ -169,12 +169,15 @@ const assemble = (
       })
     const kvm = <A>(work: () => A): Effect.Effect<A, KvmError> => Effect.try({ try: work, catch: toKvmError })
 
-    const fail = (stop: NativeVcpuStop, cause: unknown) =>
+    const describeFailure = (stop: NativeVcpuStop): VcpuFailed =>
+      describeVcpuFailure(machine.vm, machine.memory, machine.runPages[stop.vcpu], stop)
+
+    const fail = (stop: NativeVcpuStop) =>
       Effect.gen(function* () {
         const state = yield* lifecycle.current
         if (state._tag === "Stopped" || state._tag === "Failed") return
         yield* machine.pause
-        const error = describeVcpuFailure(machine.vm, machine.memory, machine.runPages[stop.vcpu], stop, cause)
+        const error = describeFailure(stop)
         yield* move(LifecycleEvent.Fail({ error }))
         publish({ type: "vcpuFailed", error })
         guest.close(new GuestUnavailable({ message: `the machine failed: ${error.message}`, cause: error }))
@@ -183,15 +186,7 @@ const assemble = (
 
     const park = Effect.gen(function* () {
       yield* machine.pause
-      if (failure !== undefined) {
-        return yield* describeVcpuFailure(
-          machine.vm,
-          machine.memory,
-          machine.runPages[failure.stop.vcpu],
-          failure.stop,
-          failure.cause,
-        )
-      }
+      if (failure !== undefined) return yield* describeFailure(failure)
       paused = { time: yield* kvm(() => capturePausedTime(machine.vm)), setOnResume: false }
     })
 
@@ -257,10 +252,10 @@ const assemble = (
       yield* PubSub.shutdown(events)
     }).pipe(control.withPermit, Effect.uninterruptible)
 
-    callbacks.onVcpuFailure = (vcpuStop, cause) => {
+    callbacks.onVcpuFailure = (vcpuStop) => {
       if (failure !== undefined) return
-      failure = { stop: vcpuStop, cause }
-      inBackground("vCPU failure", fail(vcpuStop, cause).pipe(control.withPermit))
+      failure = vcpuStop
+      inBackground("vCPU failure", fail(vcpuStop).pipe(control.withPermit))
     }
     callbacks.onReset = () => {
       publish({ type: "guestReset" })
@@ -320,7 +315,7 @@ export const create = (config: MicroVmConfig = {}) =>
           vcpus: plan.config.vcpus,
           devices: plan.config.devices,
           memories,
-          onVcpuFailure: (stop, cause) => callbacks.onVcpuFailure(stop, cause),
+          onVcpuFailure: (stop) => callbacks.onVcpuFailure(stop),
           onReset: () => callbacks.onReset(),
         })
         const machineState = yield* bootMachine(machine, plan, probe)
@@ -345,7 +340,7 @@ export const restore = (dir: string, options: RestoreOptions = {}) =>
           vcpus: opened.state.machine.vcpus,
           devices: opened.state.machine.devices,
           memories,
-          onVcpuFailure: (stop, cause) => callbacks.onVcpuFailure(stop, cause),
+          onVcpuFailure: (stop) => callbacks.onVcpuFailure(stop),
           onReset: () => callbacks.onReset(),
         })
         const restoredTime = yield* restoreMachine(machine, opened.state)

@@ -38,7 +38,7 @@ export interface MachineOptions {
   /** Guest memory, one mapping a region, in the order of {@link Layout.memoryRegions}. */
   readonly memories: readonly NativeMemory[]
   /** A vCPU parked because it cannot go on. */
-  readonly onVcpuFailure: (stop: NativeVcpuStop, cause: unknown) => void
+  readonly onVcpuFailure: (stop: NativeVcpuStop) => void
   /** The guest asked for a reset through the keyboard controller. */
   readonly onReset: () => void
 }

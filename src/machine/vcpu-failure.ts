@@ -36,7 +36,6 @@ export const describeVcpuFailure = (
   memory: GuestMemory,
   runPage: RunPage | undefined,
   stop: NativeVcpuStop,
-  cause: unknown,
 ): VcpuFailed => {
   const regs = decodeRegs(vm.getVcpu(stop.vcpu, "regs"))
   const sregs = decodeSregs(vm.getVcpu(stop.vcpu, "sregs"))
@@ -65,6 +64,6 @@ export const describeVcpuFailure = (
     exit,
     registers,
     instructionBytes,
-    ...(cause === undefined ? {} : { cause }),
+    ...(stop.cause === undefined ? {} : { cause: stop.cause }),
   })
 }

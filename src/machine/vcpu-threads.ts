@@ -11,8 +11,8 @@ import { RunPage } from "./run-page.ts"
 export interface VcpuThreadsOptions {
   readonly vcpuCount: number
   readonly bus: Bus
-  /** A vCPU parked because it cannot go on. The others may still be running. `cause` is what a device threw. */
-  readonly onFailure: (stop: NativeVcpuStop, cause: unknown) => void
+  /** A vCPU parked because it cannot go on. The others may still be running. */
+  readonly onFailure: (stop: NativeVcpuStop) => void
 }
 
 export interface VcpuThreads {
@@ -32,22 +32,14 @@ export const makeVcpuThreads = (
   Effect.gen(function* () {
     let parked = new Set<number>()
     let allParked: (() => void) | undefined
-    let thrown: unknown
 
     const onStop = (stop: NativeVcpuStop): void => {
-      if (stop.reason !== "paused") options.onFailure(stop, thrown)
+      if (stop.reason !== "paused") options.onFailure(stop)
       else if (parked.add(stop.vcpu).size === options.vcpuCount) allParked?.()
     }
 
     const runPages: RunPage[] = []
-    const onAccess = (vcpu: number): void => {
-      try {
-        runPages[vcpu]?.serve()
-      } catch (error) {
-        thrown = error
-        throw error
-      }
-    }
+    const onAccess = (vcpu: number): void => runPages[vcpu]?.serve()
 
     const vm = yield* Effect.acquireRelease(
       Effect.try({
