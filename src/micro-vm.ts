@@ -259,7 +259,8 @@ const assemble = (
     }
     callbacks.onReset = () => {
       publish({ type: "guestReset" })
-      inBackground("guest reset", stop)
+      // Later: this is still inside the guest's own access.
+      setImmediate(() => inBackground("guest reset", stop))
     }
 
     return {

@@ -52,7 +52,15 @@ export type NativeMemorySource =
   /** Anonymous, private, zero until written. */
   | { readonly kind: "anonymous" }
   /** `MAP_PRIVATE` of an open file: reads come from the file, writes stay here. The addon dups `fd`. */
-  | { readonly kind: "file"; readonly fd: number; readonly offset: number }
+  | {
+      readonly kind: "file"
+      readonly fd: number
+      readonly offset: number
+      /** For tests: the most anonymous overlays that `discard` may leave (2,048 without it). */
+      readonly maximumOverlays?: number
+    }
+  /** A memfd of the addon's own, shared and sealed against any change of its size. Zero until written. */
+  | { readonly kind: "memfd" }
 
 /** Progress of a dump: bytes of guest memory looked at so far. */
 export interface NativeDump {
@@ -67,10 +75,10 @@ export interface NativeDump {
 /** One mapping of guest memory in this process. */
 export interface NativeMemory {
   readonly size: number
-  /** External buffers over the mapping, `chunkBytes` each but for the last; detached by `close`. */
-  readonly chunks: readonly ArrayBuffer[]
-  readonly chunkBytes: number
-  /** A further external buffer over `[offset, offset + length)`, for what straddles two chunks. Detached by `close`. */
+  /**
+   * An external buffer over `[offset, offset + length)`, detached by `close`. 0.7 us; V8 counts its length as memory
+   * of its own and collects garbage accordingly, so ask for what is needed, and keep it.
+   */
   window(offset: number, length: number): ArrayBuffer
   /**
    * Writes the mapping's content to `fd` at `fileOffset`, on a thread of its own. What was never touched and what
@@ -78,8 +86,24 @@ export interface NativeMemory {
    * `fd` open until `done` settles. Does not fsync.
    */
   dump(fd: number, fileOffset: number): NativeDump
-  /** Bytes of this mapping resident in memory, from `/proc/self/pagemap`. */
-  residentBytes(): number
+  /**
+   * Gives the host memory of ranges back: pairs of offset and length in bytes, in whole pages, ascending, not
+   * overlapping. Afterwards they read as zero, here and in the guest, which may run but must not use them meanwhile.
+   * Memory from a file takes a mapping for each separate range (not where the file has a hole), of which there can only
+   * be so many: what goes beyond that is written over with zeros. Not while a `dump` is under way.
+   * A failure names in its message how many ranges were done; every page is then as it was, or zero.
+   */
+  discard(ranges: Float64Array): {
+    /** Bytes that take no memory any more. */
+    readonly discardedBytes: number
+    /** Bytes that read as zero, but could not be given back. */
+    readonly zeroedBytes: number
+  }
+  /**
+   * Bytes of this mapping resident in memory, from `/proc/self/pagemap`; of all of it or of `length` bytes from
+   * `offset`, both multiples of 4,096.
+   */
+  residentBytes(offset?: number, length?: number): number
   /** Detaches every buffer at once; unmaps when no virtual machine uses the mapping and no dump is under way. Idempotent. */
   close(): void
 }

@@ -14,7 +14,7 @@ import { makeSerial, type SerialDevice } from "../devices/legacy/serial/model.ts
 import { serialComponent } from "../devices/legacy/serial/state.ts"
 import { makeRng } from "../devices/rng/model.ts"
 import { rngComponent } from "../devices/rng/state.ts"
-import { type GuestMemory, type GuestRegion, makeGuestMemory } from "../memory/guest-memory.ts"
+import { type GuestMemory, type GuestRegion, type MappedGuestMemory, makeGuestMemory } from "../memory/guest-memory.ts"
 import {
   type KvmError,
   type NativeAddon,
@@ -46,7 +46,7 @@ export interface MachineOptions {
 export interface Machine {
   readonly vm: NativeVm
   readonly vcpus: number
-  readonly memory: GuestMemory
+  readonly memory: MappedGuestMemory
   readonly runPages: readonly RunPage[]
   readonly serial: SerialDevice
   /** Channel of the guest agent. */
@@ -93,24 +93,28 @@ const virtioResources = (
   cell: number,
   slot: Layout.VirtioSlot,
 ): VirtioResources => {
-  const notifiers = new Map<number, number>()
-  const unsubscribe = (queue: number): void => {
-    const id = notifiers.get(queue)
-    if (id !== undefined && notifiers.delete(queue)) vm.removeNotifier(id)
+  // One notifier for all queues of a device: the kernel takes milliseconds for each one, and looking at a queue where
+  // nothing is new takes nanoseconds.
+  const callbacks = new Map<number, () => void>()
+  let isRegistered = false
+  const subscribe = (queue: number, callback: () => void): (() => void) => {
+    callbacks.set(queue, callback)
+    if (!isRegistered) {
+      vm.addNotifier({ space: "mmio", address: slot.address + QUEUE_NOTIFY, length: 4 }, () => {
+        for (const each of callbacks.values()) each()
+      })
+      isRegistered = true
+    }
+    return () => {
+      if (callbacks.get(queue) === callback) callbacks.delete(queue)
+    }
   }
   vm.addStatusCell(cell, slot.address + INTERRUPT_STATUS, slot.address + INTERRUPT_ACK)
   return {
     memory,
     interrupt: interruptLine(vm, slot.gsi),
     status: statusWord(cells, cell),
-    notifier: {
-      subscribe: (queue, callback) => {
-        unsubscribe(queue)
-        const where = { space: "mmio", address: slot.address + QUEUE_NOTIFY, length: 4, datamatch: queue } as const
-        notifiers.set(queue, vm.addNotifier(where, callback))
-        return () => unsubscribe(queue)
-      },
-    },
+    notifier: { subscribe },
   }
 }
 

@@ -6,10 +6,14 @@
  */
 import type { NativeMemory } from "../native.ts"
 
-/** A run of guest-physical addresses backed by one mapping. */
-export interface GuestRegion {
+/** A run of guest-physical addresses that is memory. */
+export interface GuestRange {
   readonly guestAddress: number
   readonly size: number
+}
+
+/** One that is backed by one mapping. */
+export interface GuestRegion extends GuestRange {
   readonly memory: NativeMemory
 }
 
@@ -22,44 +26,60 @@ export interface GuestMemory {
   /** True where `bytes` would give a view. */
   contains(address: number, length: number): boolean
   /** The regions, in order of their addresses. */
+  readonly regions: readonly GuestRange[]
+}
+
+/** Guest memory with the mappings behind it, for whoever saves or discards it. */
+export interface MappedGuestMemory extends GuestMemory {
   readonly regions: readonly GuestRegion[]
 }
 
-interface Chunk {
-  readonly start: number
-  readonly bytes: Uint8Array
+/**
+ * Guest memory is looked at in blocks of this size, each made when it is first needed: a device's rings lie in a few of
+ * them, and V8 counts every byte of an external buffer as garbage to come.
+ */
+const BLOCK_BYTES = 2 * 2 ** 20
+
+/** The blocks of one region. */
+const makeBlocks = (region: GuestRegion): ((offset: number, length: number) => Uint8Array) => {
+  const blocks = new Map<number, Uint8Array>()
+  const blockAt = (index: number): Uint8Array => {
+    const known = blocks.get(index)
+    if (known !== undefined) return known
+    const start = index * BLOCK_BYTES
+    const block = new Uint8Array(region.memory.window(start, Math.min(BLOCK_BYTES, region.size - start)))
+    blocks.set(index, block)
+    return block
+  }
+  return (offset, length) => {
+    const index = Math.floor(offset / BLOCK_BYTES)
+    const start = offset - index * BLOCK_BYTES
+    if (start + length <= BLOCK_BYTES) return blockAt(index).subarray(start, start + length)
+    return new Uint8Array(region.memory.window(offset, length))
+  }
 }
 
 /** Guest memory over mapped regions, which must be in order and not overlap. */
-export const makeGuestMemory = (regions: readonly GuestRegion[]): GuestMemory => {
-  const chunks: Chunk[] = regions.flatMap((region) =>
-    region.memory.chunks.map((buffer, index) => ({
-      start: region.guestAddress + index * region.memory.chunkBytes,
-      bytes: new Uint8Array(buffer),
-    })),
-  )
-
-  const regionOf = (address: number, length: number): GuestRegion | undefined => {
-    for (const region of regions) {
-      if (address >= region.guestAddress && address + length <= region.guestAddress + region.size) return region
+export const makeGuestMemory = (regions: readonly GuestRegion[]): MappedGuestMemory => {
+  const views = regions.map((region) => ({
+    start: region.guestAddress,
+    end: region.guestAddress + region.size,
+    bytes: makeBlocks(region),
+  }))
+  const viewOf = (address: number, length: number) => {
+    if (!Number.isSafeInteger(address) || !(length >= 0)) return undefined
+    for (const view of views) {
+      if (address >= view.start && address + length <= view.end) return view
     }
     return undefined
   }
-
   return {
     regions,
     size: regions.reduce((total, region) => total + region.size, 0),
-    contains: (address, length) =>
-      Number.isSafeInteger(address) && length >= 0 && regionOf(address, length) !== undefined,
+    contains: (address, length) => viewOf(address, length) !== undefined,
     bytes: (address, length) => {
-      if (!Number.isSafeInteger(address) || !(length >= 0)) return undefined
-      for (const chunk of chunks) {
-        const offset = address - chunk.start
-        if (offset >= 0 && offset + length <= chunk.bytes.length) return chunk.bytes.subarray(offset, offset + length)
-      }
-      // Whole inside a region and yet inside no chunk: it straddles two, and gets a window of its own.
-      const region = regionOf(address, length)
-      return region && new Uint8Array(region.memory.window(address - region.guestAddress, length))
+      const view = viewOf(address, length)
+      return view?.bytes(address - view.start, length)
     },
   }
 }

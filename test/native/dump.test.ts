@@ -23,7 +23,7 @@ const folder = mkdtempSync(join(tmpdir(), "cryovm-dump-"))
 test.after(() => rmSync(folder, { recursive: true }))
 test.after.each(() => assert.equal(liveObjects(), { vms: 0, memories: 0, threads: 0 }))
 
-const bytesOf = (memory: NativeMemory) => new Uint8Array(memory.chunks[0]!)
+const bytesOf = (memory: NativeMemory) => new Uint8Array(memory.window(0, memory.size))
 const anonymous = (size: number) => loadNative().mapMemory(size, { kind: "anonymous" })
 /** Bytes that the file system keeps for the file. */
 const storedBytes = (fd: number) => fstatSync(fd).blocks * 512

@@ -1,26 +1,18 @@
 /** Guest memory over plain array buffers, for tests that need no KVM. */
-import { type GuestMemory, makeGuestMemory } from "../../src/memory/guest-memory.ts"
-import type { NativeMemory } from "../../src/native.ts"
-
-/** A mapping that is only an array buffer; `window` copies where chunks would be straddled, so keep to one chunk. */
-export const fakeNativeMemory = (size: number): NativeMemory => {
-  const buffer = new ArrayBuffer(size)
-  return {
-    size,
-    chunks: [buffer],
-    chunkBytes: size,
-    window: (offset, length) => buffer.slice(offset, offset + length),
-    dump: () => {
-      throw new Error("a fake memory cannot be dumped")
-    },
-    residentBytes: () => size,
-    close: () => undefined,
-  }
-}
+import type { GuestMemory } from "../../src/memory/guest-memory.ts"
 
 /** RAM of `size` bytes from address 0. */
-export const fakeGuestMemory = (size: number): GuestMemory =>
-  makeGuestMemory([{ guestAddress: 0, size, memory: fakeNativeMemory(size) }])
+export const fakeGuestMemory = (size: number): GuestMemory => {
+  const ram = new Uint8Array(size)
+  const contains = (address: number, length: number): boolean =>
+    Number.isSafeInteger(address) && address >= 0 && length >= 0 && address + length <= size
+  return {
+    size,
+    regions: [{ guestAddress: 0, size }],
+    contains,
+    bytes: (address, length) => (contains(address, length) ? ram.subarray(address, address + length) : undefined),
+  }
+}
 
 /** A range that was asked for. */
 export interface AskedRange {

@@ -1,6 +1,5 @@
 /** Guest memory over plain array buffers, for tests that lay out rings. */
-import { type GuestMemory, makeGuestMemory } from "../../src/memory/guest-memory.ts"
-import type { NativeMemory } from "../../src/native.ts"
+import type { GuestMemory } from "../../src/memory/guest-memory.ts"
 
 export interface RingMemory extends GuestMemory {
   /** All bytes of the first region. */
@@ -8,24 +7,22 @@ export interface RingMemory extends GuestMemory {
   readonly view: DataView
 }
 
-const fakeNative = (buffer: ArrayBuffer): NativeMemory => ({
-  size: buffer.byteLength,
-  chunks: [buffer],
-  chunkBytes: buffer.byteLength,
-  window: () => {
-    throw new Error("one chunk straddles nothing")
-  },
-  dump: () => {
-    throw new Error("not in this test")
-  },
-  residentBytes: () => buffer.byteLength,
-  close: () => {},
-})
-
 /** One region of `size` bytes at `base`, and a second of as many at `second`, if given. */
 export const makeRingMemory = (size: number, base = 0, second?: number): RingMemory => {
-  const buffer = new ArrayBuffer(size)
-  const regions = [{ guestAddress: base, size, memory: fakeNative(buffer) }]
-  if (second !== undefined) regions.push({ guestAddress: second, size, memory: fakeNative(new ArrayBuffer(size)) })
-  return { ...makeGuestMemory(regions), raw: new Uint8Array(buffer), view: new DataView(buffer) }
+  const raw = new Uint8Array(size)
+  const regions = [{ start: base, ram: raw }]
+  if (second !== undefined) regions.push({ start: second, ram: new Uint8Array(size) })
+  const bytes = (address: number, length: number): Uint8Array | undefined => {
+    if (!Number.isSafeInteger(address) || !(length >= 0)) return undefined
+    const region = regions.find(({ start }) => address >= start && address + length <= start + size)
+    return region?.ram.subarray(address - region.start, address - region.start + length)
+  }
+  return {
+    size: size * regions.length,
+    regions: regions.map(({ start }) => ({ guestAddress: start, size })),
+    bytes,
+    contains: (address, length) => bytes(address, length) !== undefined,
+    raw,
+    view: new DataView(raw.buffer),
+  }
 }

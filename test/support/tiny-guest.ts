@@ -170,7 +170,7 @@ export const tinyGuest = (code: readonly number[], options: TinyGuestOptions = {
   const guest: TinyGuest = {
     vm,
     memory,
-    ram: new Uint8Array(memory.chunks[0]!),
+    ram: new Uint8Array(memory.window(0, memory.size)),
     stops,
     nextStop: () => {
       const stop = unread.shift()

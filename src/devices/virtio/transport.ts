@@ -133,6 +133,11 @@ export class VirtioTransport<S> implements VirtioHost {
     else this.#turn(index, queue, service)
   }
 
+  live(index: number): boolean {
+    const queue = this.queues[index]
+    return queue !== undefined && this.#live(queue)
+  }
+
   flush(index: number): void {
     const queue = this.queues[index]
     if (queue === undefined) return
@@ -148,6 +153,7 @@ export class VirtioTransport<S> implements VirtioHost {
   }
 
   needsReset(reason: string): void {
+    if (this.#closed) return
     const before = this.status
     const after = step(before, StatusEvent.Malfunction())
     if (after === before) return
@@ -278,7 +284,8 @@ export class VirtioTransport<S> implements VirtioHost {
       this.needsReset(`queue ${index}: ${cause instanceof Error ? cause.message : String(cause)}`)
     }
     service.serving = false
-    if (this.queues[index] !== queue) return
+    // What the guest sent may have led somebody to reset the device, or to end the machine.
+    if (this.#closed || this.queues[index] !== queue) return
     this.flush(index)
     if (queue.fault !== undefined) this.needsReset(queue.fault)
     if (!(more || service.polledMeanwhile) || !this.#live(queue)) return
@@ -290,6 +297,7 @@ export class VirtioTransport<S> implements VirtioHost {
   }
 
   #interrupt(bits: number): void {
+    if (this.#closed) return
     this.#resources.status.or(bits)
     this.metrics.interrupts++
     // While quiesced the word alone is set: kick raises the line.
@@ -310,6 +318,8 @@ export class VirtioTransport<S> implements VirtioHost {
     this.queues.forEach((queue, index) => {
       const service = this.#services[index]
       if (!queue.ready || service === undefined) return
+      // Without a subscription the driver's write ends up in `notify`, and waits there.
+      if (this.model.synchronousQueues?.includes(index)) return
       service.unsubscribe = this.#resources.notifier.subscribe(index, () => {
         this.notify(index)
       })
