@@ -20,10 +20,15 @@ Napi::Value MapMemory(const Napi::CallbackInfo& info) {
     const Napi::Object source = ToObject(info[1], "mapMemory", "source");
     const std::string kind = ToText(source.Get("kind"), "mapMemory", "source.kind");
     if (kind == "anonymous") return MemoryObject::Create(env, Mapping::Anonymous(size));
-    if (kind != "file") throw Refusal("mapMemory", "source.kind must be \"anonymous\" or \"file\"");
+    if (kind == "memfd") return MemoryObject::Create(env, Mapping::Shared(size));
+    if (kind != "file") throw Refusal("mapMemory", "source.kind must be \"anonymous\", \"memfd\" or \"file\"");
     const auto fd = static_cast<int>(ToUnsigned(source.Get("fd"), "mapMemory", "source.fd", INT32_MAX));
     const uint64_t offset = ToUnsigned(source.Get("offset"), "mapMemory", "source.offset");
-    return MemoryObject::Create(env, Mapping::PrivateFile(size, fd, offset));
+    const Napi::Value limit = source.Get("maximumOverlays");
+    const uint64_t overlays = limit.IsUndefined()
+                                  ? Overlays::kDefaultLimit
+                                  : ToUnsigned(limit, "mapMemory", "source.maximumOverlays", INT32_MAX);
+    return MemoryObject::Create(env, Mapping::PrivateFile(size, fd, offset, overlays));
   });
 }
 

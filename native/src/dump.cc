@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <new>
 
+#include "file_data.h"
 #include "zero_page.h"
 
 namespace cryovm {
@@ -38,10 +39,13 @@ void Dump::Run() {
 
 void Dump::WriteRange(uint64_t from, uint64_t to, PageMap& pages) {
   CheckAborted();
-  if (mapping_->backing_fd() >= 0) {
-    WritePrivateFile(from, to, pages);
-  } else {
-    WriteAnonymous(from, to, pages);
+  switch (mapping_->kind()) {
+    case MappingKind::kAnonymous:
+      return WriteAnonymous(from, to, pages);
+    case MappingKind::kPrivateFile:
+      return WritePrivateFile(from, to, pages);
+    case MappingKind::kShared:
+      return WriteShared(from, to);
   }
 }
 
@@ -52,30 +56,46 @@ void Dump::WriteAnonymous(uint64_t from, uint64_t to, PageMap& pages) {
 }
 
 void Dump::WritePrivateFile(uint64_t from, uint64_t to, PageMap& pages) {
+  const std::vector<PageRange> written = pages.Find(mapping_->base(), from, to, PageKind::kPrivate);
+  std::vector<PageRange> of_file;
+  {
+    // Not before the pages were looked at: what is discarded between the two is then known to be no longer the file's.
+    const std::lock_guard lock(mapping_->overlays_mutex());
+    of_file = mapping_->overlays().Outside({from, to});
+  }
+  size_t next = 0;
+  const auto copy = [&](uint64_t start, uint64_t end) {
+    for (; next < of_file.size() && of_file[next].start < end; next++) {
+      CopyFromFile(std::max(start, of_file[next].start), std::min(end, of_file[next].end));
+      if (of_file[next].end > end) break;
+    }
+  };
   uint64_t at = from;
-  for (const PageRange& range : pages.Find(mapping_->base(), from, to, PageKind::kPrivate)) {
-    CopyFromFile(at, range.start);
+  for (const PageRange& range : written) {
+    copy(at, range.start);
     WriteData(mapping_->base() + range.start, range.end - range.start, range.start);
     at = range.end;
   }
-  CopyFromFile(at, to);
+  copy(at, to);
+}
+
+void Dump::WriteShared(uint64_t from, uint64_t to) {
+  FileData file(mapping_->backing_fd(), 0);
+  uint64_t at = from;
+  while (const auto data = file.Next(at, to)) {
+    WriteData(mapping_->base() + data->start, data->end - data->start, data->start);
+    at = data->end;
+  }
 }
 
 void Dump::CopyFromFile(uint64_t from, uint64_t to) {
   const int fd = mapping_->backing_fd();
   const uint64_t shift = mapping_->backing_offset();
+  FileData file(fd, shift);
   uint64_t at = from;
-  while (at < to) {
-    const off_t data = lseek(fd, static_cast<off_t>(shift + at), SEEK_DATA);
-    if (data < 0) {
-      if (errno == ENXIO) return;  // nothing but a hole from here on
-      throw SystemFailure("lseek(SEEK_DATA)", errno, "finding the data of the file behind guest memory");
-    }
-    at = std::max(at, (static_cast<uint64_t>(data) - shift) & ~(kPageSize - 1));
-    if (at >= to) return;
-    const off_t hole = lseek(fd, static_cast<off_t>(shift + at), SEEK_HOLE);
-    if (hole < 0) throw SystemFailure("lseek(SEEK_HOLE)", errno, "finding the holes of the file behind guest memory");
-    const uint64_t end = std::min(to, (static_cast<uint64_t>(hole) - shift + kPageSize - 1) & ~(kPageSize - 1));
+  while (const auto data = file.Next(at, to)) {
+    at = data->start;
+    const uint64_t end = data->end;
     if (bounce_ == nullptr) bounce_.reset(static_cast<uint8_t*>(std::aligned_alloc(kPageSize, kPiece)));
     if (bounce_ == nullptr) throw std::bad_alloc();
     while (at < end) {
@@ -92,7 +112,6 @@ void Dump::CopyFromFile(uint64_t from, uint64_t to) {
       WriteData(bounce_.get(), size, at);
       at += size;
     }
-    at = std::max(at, end);
   }
 }
 

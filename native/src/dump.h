@@ -31,6 +31,7 @@ class Dump {
   void WriteRange(uint64_t from, uint64_t to, PageMap& pages);
   void WriteAnonymous(uint64_t from, uint64_t to, PageMap& pages);
   void WritePrivateFile(uint64_t from, uint64_t to, PageMap& pages);
+  void WriteShared(uint64_t from, uint64_t to);
   // What lies in [from, to) of the backing file, without bringing it into the mapping.
   void CopyFromFile(uint64_t from, uint64_t to);
   // Writes the pages that are not zero; `offset` is that of `data` in the mapping.

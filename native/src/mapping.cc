@@ -47,17 +47,42 @@ void CheckCovers(int fd, uint64_t offset, uint64_t size) {
   }
 }
 
-}  // namespace
-
-Mapping::Mapping(uint64_t size, Fd backing, uint64_t backing_offset)
-    : size_(size), backing_(std::move(backing)), backing_offset_(backing_offset) {
+void CheckSize(uint64_t size) {
   if (size == 0 || size % kPageSize != 0) {
     throw Refusal("mapMemory", "the size must be a multiple of 4096 above 0, not " + std::to_string(size));
   }
-  const bool file = static_cast<bool>(backing_);
+}
+
+// Whose size nobody can change, so that no access to the memory can ever fall behind its end.
+Fd MakeMemfd(uint64_t size) {
+  constexpr unsigned kNoExecSeal = 0x0008;  // MFD_NOEXEC_SEAL, which kernels before 6.3 do not know
+  int fd = memfd_create("cryovm", MFD_CLOEXEC | MFD_ALLOW_SEALING | kNoExecSeal);
+  if (fd < 0 && errno == EINVAL) fd = memfd_create("cryovm", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) throw SystemFailure("memfd_create", errno, "making shared guest memory");
+  Fd own(fd);
+  if (ftruncate(fd, static_cast<off_t>(size)) != 0) {
+    throw SystemFailure("ftruncate", errno, "giving shared guest memory " + std::to_string(size) + " bytes");
+  }
+  if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    throw SystemFailure("fcntl(F_ADD_SEALS)", errno, "fixing the size of shared guest memory");
+  }
+  return own;
+}
+
+}  // namespace
+
+Mapping::Mapping(uint64_t size, MappingKind kind, Fd backing, uint64_t backing_offset, uint64_t maximum_overlays)
+    : size_(size),
+      kind_(kind),
+      backing_(std::move(backing)),
+      backing_offset_(backing_offset),
+      overlays_(maximum_overlays) {
+  CheckSize(size);
+  const bool file = kind == MappingKind::kPrivateFile;
   uint8_t* reserved = Reserve(size);
   // Not reserving swap is what allows more guest memory than the host has, as long as it is not touched.
-  const int flags = MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE | (file ? 0 : MAP_ANONYMOUS);
+  const int flags = MAP_FIXED | MAP_NORESERVE | (kind == MappingKind::kShared ? MAP_SHARED : MAP_PRIVATE) |
+                    (kind == MappingKind::kAnonymous ? MAP_ANONYMOUS : 0);
   if (mmap(reserved, size, PROT_READ | PROT_WRITE, flags, backing_.get(), static_cast<off_t>(backing_offset)) ==
       MAP_FAILED) {
     const int error = errno;
@@ -78,13 +103,19 @@ Mapping::~Mapping() {
 }
 
 std::shared_ptr<Mapping> Mapping::Anonymous(uint64_t size) {
-  return std::shared_ptr<Mapping>(new Mapping(size, Fd(), 0));
+  return std::shared_ptr<Mapping>(new Mapping(size, MappingKind::kAnonymous, Fd(), 0));
 }
 
-std::shared_ptr<Mapping> Mapping::PrivateFile(uint64_t size, int fd, uint64_t offset) {
+std::shared_ptr<Mapping> Mapping::PrivateFile(uint64_t size, int fd, uint64_t offset, uint64_t maximum_overlays) {
   if (offset % kPageSize != 0) throw Refusal("mapMemory", "the offset must be a multiple of 4096");
   CheckCovers(fd, offset, size);
-  return std::shared_ptr<Mapping>(new Mapping(size, Reopen(fd), offset));
+  return std::shared_ptr<Mapping>(
+      new Mapping(size, MappingKind::kPrivateFile, Reopen(fd), offset, maximum_overlays));
+}
+
+std::shared_ptr<Mapping> Mapping::Shared(uint64_t size) {
+  CheckSize(size);
+  return std::shared_ptr<Mapping>(new Mapping(size, MappingKind::kShared, MakeMemfd(size), 0));
 }
 
 }  // namespace cryovm

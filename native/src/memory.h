@@ -24,6 +24,7 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   std::shared_ptr<Mapping> Open(const char* operation) const;
   Napi::Value Window(const Napi::CallbackInfo& info);
   Napi::Value StartDump(const Napi::CallbackInfo& info);
+  Napi::Value DiscardRanges(const Napi::CallbackInfo& info);
   Napi::Value ResidentBytes(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 

@@ -5,13 +5,9 @@
 #include <vector>
 
 #include "fd.h"
+#include "page_range.h"
 
 namespace cryovm {
-
-struct PageRange {
-  uint64_t start;  // bytes from the start of what was asked for, multiples of the page size
-  uint64_t end;
-};
 
 enum class PageKind {
   kPopulated,  // in memory or in swap, as far as can be told not the shared zero page

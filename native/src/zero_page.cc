@@ -2,7 +2,7 @@
 
 #include <immintrin.h>
 
-#include "mapping.h"
+#include "page_range.h"
 
 namespace cryovm {
 namespace {
