@@ -1,7 +1,8 @@
 /** Version of this package, as written into snapshots. */
-import { readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { readJsonSync } from "fs-extra/esm"
 
-const description = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+const description = readJsonSync(fileURLToPath(new URL("../../package.json", import.meta.url))) as {
   readonly version: string
 }
 

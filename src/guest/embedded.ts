@@ -9,6 +9,7 @@ import { promisify } from "node:util"
 import { brotliDecompress } from "node:zlib"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { readJson } from "fs-extra/esm"
 
 /** The files of the embedded guest are missing or damaged. */
 export class EmbeddedGuestDamaged extends Data.TaggedError("EmbeddedGuestDamaged")<{
@@ -64,7 +65,7 @@ const attempt = <A>(file: string, work: () => Promise<A>): Effect.Effect<A, Embe
 export const loadEmbeddedGuest: Effect.Effect<EmbeddedGuest, EmbeddedGuestDamaged> = Effect.gen(function* () {
   const description = yield* attempt(
     "guest.json",
-    async () => JSON.parse(await readFile(pathOf("guest.json"), "utf8")) as EmbeddedDescription,
+    async () => (await readJson(pathOf("guest.json"))) as EmbeddedDescription,
   )
   const [kernel, initramfs] = yield* Effect.all(
     [

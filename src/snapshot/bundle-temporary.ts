@@ -9,6 +9,7 @@ import { createHash, randomBytes } from "node:crypto"
 import { readFileSync, readlinkSync } from "node:fs"
 import { lstat, readdir, rename, rm } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
+import { pathExists } from "fs-extra/esm"
 
 /** A temporary directory of a writer that cannot be looked up is stale when unchanged for this long. */
 export const STALE_AFTER_MILLISECONDS = 60 * 60 * 1000
@@ -68,12 +69,6 @@ const lastChange = async (path: string): Promise<number> => {
 const isStale = async (path: string, writer: { readonly pid: number; readonly place: string }, now: number) =>
   writer.place === writerPlace() ? !isAlive(writer.pid) : now - (await lastChange(path)) > STALE_AFTER_MILLISECONDS
 
-const exists = async (path: string): Promise<boolean> =>
-  lstat(path).then(
-    () => true,
-    () => false,
-  )
-
 /**
  * Clears what killed writers left in `parent`: removes stale temporary directories, and puts an old snapshot back
  * under its name where an overwrite was cut off between moving it aside and moving the new one in. Leaves alone
@@ -91,7 +86,7 @@ export const sweepTemporaries = async (parent: string, now: number = Date.now())
     const path = join(parent, entry.name)
     try {
       if (!(await isStale(path, { pid: Number(pid), place }, now))) continue
-      if (old !== undefined && !(await exists(join(parent, name)))) await rename(path, join(parent, name))
+      if (old !== undefined && !(await pathExists(join(parent, name)))) await rename(path, join(parent, name))
       else await removeTree(path)
     } catch {
       // Gone meanwhile, or not ours to remove.
