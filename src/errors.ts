@@ -2,6 +2,13 @@
  * Every error this library fails with: one class a failure, each with a stable `code` and, where there is one, a
  * `cause`.
  */
+export {
+  BalloonFeatureMissing,
+  BalloonInactive,
+  BalloonIntervalInvalid,
+  BalloonPolicyInvalid,
+  BalloonTargetInvalid,
+} from "./devices/balloon/errors.ts"
 export { AddressRangeRefused } from "./devices/bus.ts"
 export { DeviceClosed, DeviceStateRefused } from "./devices/device.ts"
 export { InputTooLarge } from "./devices/input.ts"

@@ -15,12 +15,18 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { Balloon } from "./devices/balloon/promise.ts"
 import { Guest } from "./guest/promise.ts"
 import type { MachineState, MicroVmConfig } from "./machine/config.ts"
 import * as Vm from "./micro-vm.ts"
 import { type AbortOptions, run } from "./promise.ts"
 import type { SnapshotInfo, SnapshotOptions } from "./snapshot/write.ts"
 
+export type { BalloonMetrics } from "./devices/balloon/metrics.ts"
+export type { KeepAvailableOptions, PolicyMove } from "./devices/balloon/policy.ts"
+export type { Balloon } from "./devices/balloon/promise.ts"
+export type { BalloonState } from "./devices/balloon/state-machine.ts"
+export type { BalloonStatistics } from "./devices/balloon/statistics.ts"
 export * from "./errors.ts"
 export type { ExecOptions, ExecResult } from "./guest/agent.ts"
 export type { Guest } from "./guest/promise.ts"
@@ -44,6 +50,8 @@ export class MicroVm implements AsyncDisposable {
   /** The agent in the guest: programs, files, memory. */
   readonly guest: Guest
   readonly console: Console
+  /** The machine's balloon, where it was made with one (`devices.balloon`). */
+  readonly balloon: Balloon | undefined
   readonly #vm: Vm.MicroVm
   readonly #scope: Scope.Closeable
 
@@ -51,6 +59,7 @@ export class MicroVm implements AsyncDisposable {
     this.#vm = vm
     this.#scope = scope
     this.guest = new Guest(vm.guest)
+    this.balloon = vm.balloon && new Balloon(vm.balloon)
     this.console = {
       output: Stream.toAsyncIterable(vm.console.output),
       write: (input, options) => run(vm.console.write(input), options),

@@ -10,6 +10,7 @@ import * as PubSub from "effect/PubSub"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
+import type { Balloon } from "./devices/balloon/control.ts"
 import type { DeviceClosed } from "./devices/device.ts"
 import { GuestAgent } from "./guest/agent.ts"
 import type { AgentChannel } from "./guest/client.ts"
@@ -71,6 +72,8 @@ export interface MicroVm {
   /** The agent in the guest: programs, files, memory. */
   readonly guest: GuestAgent
   readonly console: SerialConsole
+  /** The machine's balloon, where it was made with one (`devices.balloon`). */
+  readonly balloon: Balloon | undefined
   /** Where the lifecycle stands. */
   readonly state: Effect.Effect<LifecycleState>
   /** Where it stands, and every later state. */
@@ -269,6 +272,7 @@ const assemble = (
         output: machine.serial.output,
         write: (input) => machine.serial.write(typeof input === "string" ? Buffer.from(input) : input),
       },
+      balloon: machine.balloon?.balloon,
       state: lifecycle.current,
       states: lifecycle.changes,
       events: Stream.fromPubSub(events),

@@ -1,5 +1,6 @@
 /** Every kind of device state that this release reads and writes. */
 import type { Component } from "../state/component.ts"
+import { balloonComponent } from "./balloon/state.ts"
 import { consoleComponent } from "./console/state.ts"
 import { i8042Component } from "./legacy/i8042/state.ts"
 import { serialComponent } from "./legacy/serial/state.ts"
@@ -14,4 +15,5 @@ export const deviceComponents: readonly AnyComponent[] = [
   i8042Component,
   rngComponent,
   consoleComponent,
+  balloonComponent,
 ]

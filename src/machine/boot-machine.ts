@@ -19,6 +19,7 @@ import {
   type MachineConfig,
   type MachineState,
   type MicroVmConfig,
+  storedDevices,
 } from "./config.ts"
 import { BootFileUnreadable } from "./errors.ts"
 import { MsrRefused } from "./kvm/msr-refused.ts"
@@ -128,7 +129,7 @@ export const bootMachine = (
         memoryMib: config.memoryMib,
         commandLine,
         ...(config.label === undefined ? {} : { label: config.label }),
-        devices: config.devices,
+        devices: storedDevices(config.devices),
         kernel: plan.kernel.record,
         ...(initramfs === undefined ? {} : { initramfs: initramfs.record }),
       }

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
+import { isInterval, MAX_INTERVAL_SECONDS, MIN_INTERVAL_SECONDS } from "../devices/balloon/interval.ts"
 import { component } from "../state/component.ts"
 import { FixedBytes } from "../state/primitives.ts"
 
@@ -77,15 +78,54 @@ const BootProtocol = Schema.Literals(bootProtocols).annotate({
 /** How the kernel is entered: `auto` chooses by what the kernel offers. */
 export type BootProtocol = typeof BootProtocol.Type
 
+/** The limits of a polling interval are the balloon's own. */
+const PollingSeconds: Schema.Codec<number> = Schema.declare(
+  (input): input is number => typeof input === "number" && isInterval(input),
+  { message: `expected 0, or ${MIN_INTERVAL_SECONDS} to ${MAX_INTERVAL_SECONDS} seconds` },
+)
+
+const BalloonConfig = Schema.Struct({
+  /** MiB that the guest is asked for as soon as it has a driver. */
+  targetMib: integer(0, MAX_MEMORY_MIB).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+  /** The guest takes memory back out of the balloon before it kills a process for want of it. */
+  deflateOnOom: Flag.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
+  /** The guest tells of its memory when it is asked. */
+  statistics: Flag.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true))),
+  /** How often it is asked; 0 for not at all. Can be changed at run time. */
+  statisticsIntervalSeconds: PollingSeconds.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+  /** The guest names what it has free when it is told to. Relies on how the driver goes about it: devices/balloon/hinting.ts. */
+  freePageHinting: Flag.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
+  /** The guest names what it has free as it becomes so. */
+  freePageReporting: Flag.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
+})
+
 const DevicesConfig = Schema.Struct({
   /** A virtio-rng device. */
   rng: Flag.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true))),
   /** The virtio-console through which the host speaks with the guest agent. */
   agent: Flag.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true))),
+  /** A virtio-balloon, by which the guest gives memory back; `{}` for one with nothing out of the ordinary. */
+  balloon: Schema.Union([Schema.Literal(false), BalloonConfig])
+    .annotate({ message: "expected false or an object" })
+    .pipe(Schema.withDecodingDefaultKey(Effect.succeed(false as const))),
 }).annotate({ message: "expected an object" })
 
+/** What a balloon offers its driver: part of what the machine is, as opposed to what it is asked for. */
+const BalloonFeatures = Schema.Struct({
+  deflateOnOom: Schema.Boolean,
+  statistics: Schema.Boolean,
+  freePageHinting: Schema.Boolean,
+  freePageReporting: Schema.Boolean,
+})
+
+/** A machine's balloon. What it starts with is left out for a machine that is restored: its state tells. */
+export type BalloonSetup = typeof BalloonFeatures.Type & {
+  readonly targetMib?: number
+  readonly statisticsIntervalSeconds?: number
+}
+
 /** Which optional devices a machine has. */
-export type DeviceSet = typeof DevicesConfig.Type
+export type DeviceSet = Omit<typeof DevicesConfig.Type, "balloon"> & { readonly balloon: false | BalloonSetup }
 
 const Config = Schema.Struct({
   /** Number of virtual processors, 1 to {@link MAX_VCPUS}. */
@@ -110,7 +150,10 @@ type ConfigInput = typeof Config.Encoded
 
 /** What a user may give; what is left out (or `undefined`) has a default. */
 export type MicroVmConfig = AllowUndefined<Omit<ConfigInput, "devices">> & {
-  readonly devices?: AllowUndefined<NonNullable<ConfigInput["devices"]>> | undefined
+  readonly devices?: DevicesInput | undefined
+}
+type DevicesInput = AllowUndefined<Omit<NonNullable<ConfigInput["devices"]>, "balloon">> & {
+  readonly balloon?: false | AllowUndefined<typeof BalloonConfig.Encoded> | undefined
 }
 /** A checked configuration with every default filled in. */
 export type MachineConfig = typeof Config.Type
@@ -119,7 +162,9 @@ export type MachineConfig = typeof Config.Type
 const withoutUndefined = (input: unknown): unknown => {
   if (typeof input !== "object" || input === null || ArrayBuffer.isView(input)) return input
   const entries = Object.entries(input).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(entries.map(([key, value]) => [key, key === "devices" ? withoutUndefined(value) : value]))
+  return Object.fromEntries(
+    entries.map(([key, value]) => [key, key === "devices" || key === "balloon" ? withoutUndefined(value) : value]),
+  )
 }
 
 const decode = Schema.decodeUnknownExit(Config)
@@ -133,19 +178,40 @@ const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1({
 const pathText = (path: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }> | undefined): string =>
   (path ?? []).map((part) => String(typeof part === "object" ? part.key : part)).join(".")
 
+/** What is wrong with fields that are right each by itself. */
+const contradictions = ({ memoryMib, devices: { balloon } }: MachineConfig): readonly ConfigIssue[] => {
+  if (balloon === false) return []
+  const issues: ConfigIssue[] = []
+  if (balloon.targetMib > memoryMib) {
+    issues.push({ path: "devices.balloon.targetMib", message: `expected at most memoryMib, ${memoryMib}` })
+  }
+  if (!balloon.statistics && balloon.statisticsIntervalSeconds > 0) {
+    issues.push({ path: "devices.balloon.statisticsIntervalSeconds", message: "expected 0 without statistics" })
+  }
+  return issues
+}
+
+const invalid = (issues: readonly ConfigIssue[]): ConfigInvalid => {
+  const lines = issues.map((issue) => (issue.path === "" ? issue.message : `${issue.path}: ${issue.message}`))
+  return new ConfigInvalid({ message: `the configuration is not valid: ${lines.join("; ")}`, issues })
+}
+
 /**
  * Checks a configuration and fills in the defaults.
  * @throws ConfigInvalid
  */
 export const decodeConfig = (input: unknown): MachineConfig => {
   const exit = decode(withoutUndefined(input ?? {}), { errors: "all", onExcessProperty: "error" })
-  if (Exit.isSuccess(exit)) return exit.value
+  if (Exit.isSuccess(exit)) {
+    const issues = contradictions(exit.value)
+    if (issues.length > 0) throw invalid(issues)
+    return exit.value
+  }
   const error = Cause.squash(exit.cause)
   const issues: readonly ConfigIssue[] = Schema.isSchemaError(error)
     ? formatIssues(error.issue).issues.map((issue) => ({ path: pathText(issue.path), message: issue.message }))
     : [{ path: "", message: String(error) }]
-  const lines = issues.map((issue) => (issue.path === "" ? issue.message : `${issue.path}: ${issue.message}`))
-  throw new ConfigInvalid({ message: `the configuration is not valid: ${lines.join("; ")}`, issues })
+  throw invalid(issues)
 }
 
 const within = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
@@ -170,7 +236,27 @@ export const MachineV1 = Schema.Struct({
   initramfs: Schema.optionalKey(ImageRecord),
 })
 
-/** What a snapshot stores of the machine's configuration. */
-export type MachineState = typeof MachineV1.Type
+/** Version 2: with the balloon. */
+export const MachineV2 = Schema.Struct({
+  ...MachineV1.fields,
+  devices: Schema.Struct({
+    rng: Schema.Boolean,
+    agent: Schema.Boolean,
+    balloon: Schema.Union([Schema.Literal(false), BalloonFeatures]),
+  }),
+})
 
-export const machineComponent = component<MachineState>("machine", MachineV1)
+/** What a snapshot stores of the machine's configuration. */
+export type MachineState = typeof MachineV2.Type
+
+/** What a snapshot stores of the devices of a machine. */
+export const storedDevices = ({ rng, agent, balloon }: DeviceSet): MachineState["devices"] => {
+  if (balloon === false) return { rng, agent, balloon }
+  const { deflateOnOom, statistics, freePageHinting, freePageReporting } = balloon
+  return { rng, agent, balloon: { deflateOnOom, statistics, freePageHinting, freePageReporting } }
+}
+
+export const machineComponent = component<typeof MachineV1.Type>("machine", MachineV1).evolve<MachineState>(MachineV2, {
+  up: ({ devices, ...others }) => ({ ...others, devices: { ...devices, balloon: false } }),
+  down: ({ devices: { balloon, ...devices }, ...others }) => (balloon === false ? { ...others, devices } : undefined),
+})

@@ -4,6 +4,10 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { PAGES_A_MIB } from "../devices/balloon/constants.ts"
+import { intervalMs } from "../devices/balloon/interval.ts"
+import { type BalloonDevice, makeBalloon } from "../devices/balloon/model.ts"
+import { balloonComponent } from "../devices/balloon/state.ts"
 import { type AddressRange, type AddressSpace, makeBus } from "../devices/bus.ts"
 import { type ConsoleDevice, makeConsole } from "../devices/console/model.ts"
 import { consoleComponent } from "../devices/console/state.ts"
@@ -14,6 +18,7 @@ import { makeSerial, type SerialDevice } from "../devices/legacy/serial/model.ts
 import { serialComponent } from "../devices/legacy/serial/state.ts"
 import { makeRng } from "../devices/rng/model.ts"
 import { rngComponent } from "../devices/rng/state.ts"
+import { type DiscardRegion, makeDiscard } from "../memory/discard.ts"
 import { type GuestMemory, type GuestRegion, type MappedGuestMemory, makeGuestMemory } from "../memory/guest-memory.ts"
 import {
   type KvmError,
@@ -23,7 +28,7 @@ import {
   type NativeVm,
   toKvmError,
 } from "../native.ts"
-import type { MachineConfig } from "./config.ts"
+import type { BalloonSetup, DeviceSet } from "./config.ts"
 import * as Layout from "./layout.ts"
 import type { RunPage } from "./run-page.ts"
 import { makeVcpuThreads } from "./vcpu-threads.ts"
@@ -34,7 +39,7 @@ export type AnyDevice = Device<any>
 
 export interface MachineOptions {
   readonly vcpus: number
-  readonly devices: MachineConfig["devices"]
+  readonly devices: DeviceSet
   /** Guest memory, one mapping a region, in the order of {@link Layout.memoryRegions}. */
   readonly memories: readonly NativeMemory[]
   /** A vCPU parked because it cannot go on. */
@@ -51,6 +56,7 @@ export interface Machine {
   readonly serial: SerialDevice
   /** Channel of the guest agent. */
   readonly agentConsole: ConsoleDevice | undefined
+  readonly balloon: BalloonDevice | undefined
   /** Every device, in the order they are saved and restored. */
   readonly devices: readonly AnyDevice[]
   /** Where the guest finds its virtio-mmio devices. */
@@ -62,13 +68,12 @@ export interface Machine {
 }
 
 /** The devices of a machine, by id and kind, in the order of {@link Machine.devices}. */
-export const deviceIds = (
-  devices: MachineConfig["devices"],
-): readonly { readonly id: string; readonly kind: string }[] => [
+export const deviceIds = (devices: DeviceSet): readonly { readonly id: string; readonly kind: string }[] => [
   { id: "serial0", kind: serialComponent.kind },
   { id: "i8042", kind: i8042Component.kind },
   ...(devices.agent ? [{ id: "console0", kind: consoleComponent.kind }] : []),
   ...(devices.rng ? [{ id: "rng0", kind: rngComponent.kind }] : []),
+  ...(devices.balloon ? [{ id: "balloon0", kind: balloonComponent.kind }] : []),
 ]
 
 const QUEUE_NOTIFY = 0x50
@@ -92,19 +97,26 @@ const virtioResources = (
   memory: GuestMemory,
   cell: number,
   slot: Layout.VirtioSlot,
+  hasSynchronousQueues: boolean,
 ): VirtioResources => {
   // One notifier for all queues of a device: the kernel takes milliseconds for each one, and looking at a queue where
-  // nothing is new takes nanoseconds.
+  // nothing is new takes nanoseconds. A device that is to see some queue's notifications itself has one for each other.
+  const where = { space: "mmio", address: slot.address + QUEUE_NOTIFY, length: 4 } as const
   const callbacks = new Map<number, () => void>()
-  let isRegistered = false
-  const subscribe = (queue: number, callback: () => void): (() => void) => {
-    callbacks.set(queue, callback)
-    if (!isRegistered) {
-      vm.addNotifier({ space: "mmio", address: slot.address + QUEUE_NOTIFY, length: 4 }, () => {
+  const registered = new Set<number>()
+  const register = (queue: number): void => {
+    if (registered.has(hasSynchronousQueues ? queue : 0)) return
+    registered.add(hasSynchronousQueues ? queue : 0)
+    if (hasSynchronousQueues) vm.addNotifier({ ...where, datamatch: queue }, () => callbacks.get(queue)?.())
+    else {
+      vm.addNotifier(where, () => {
         for (const each of callbacks.values()) each()
       })
-      isRegistered = true
     }
+  }
+  const subscribe = (queue: number, callback: () => void): (() => void) => {
+    callbacks.set(queue, callback)
+    register(queue)
     return () => {
       if (callbacks.get(queue) === callback) callbacks.delete(queue)
     }
@@ -116,6 +128,20 @@ const virtioResources = (
     status: statusWord(cells, cell),
     notifier: { subscribe },
   }
+}
+
+const balloonFactory = (setup: BalloonSetup, regions: readonly DiscardRegion[]) => (resources: VirtioResources) => {
+  const { targetMib = 0, statisticsIntervalSeconds = 0, ...features } = setup
+  // Discards go past KVM's dirty log, as every write of this process does.
+  const discard = makeDiscard(regions, resources.written)
+  return makeBalloon(
+    { ...resources, discard },
+    {
+      ...features,
+      targetPages: targetMib * PAGES_A_MIB,
+      statisticsIntervalMs: intervalMs(statisticsIntervalSeconds),
+    },
+  )
 }
 
 /** Two devices in one place would be a mistake in the layout, not of the caller. */
@@ -161,10 +187,15 @@ export const makeMachine = (
 
     const cells = new Int32Array(vm.statusCells)
     const virtioMmio: Layout.VirtioSlot[] = []
-    const plug = <D extends AnyDevice>(make: (resources: VirtioResources) => Effect.Effect<D, never, Scope.Scope>) =>
+    const plug = <D extends AnyDevice>(
+      make: (resources: VirtioResources) => Effect.Effect<D, never, Scope.Scope>,
+      hasSynchronousQueues = false,
+    ) =>
       Effect.gen(function* () {
         const slot = Layout.virtioSlot(virtioMmio.length)
-        const device = yield* make(yield* attempt(() => virtioResources(vm, cells, memory, virtioMmio.length, slot)))
+        const device = yield* make(
+          yield* attempt(() => virtioResources(vm, cells, memory, virtioMmio.length, slot, hasSynchronousQueues)),
+        )
         yield* claim(bus.mmio, { base: slot.address, size: slot.size }, device.registers)
         virtioMmio.push(slot)
         devices.push(device)
@@ -172,6 +203,8 @@ export const makeMachine = (
       })
     const agentConsole = options.devices.agent ? yield* plug(makeConsole) : undefined
     if (options.devices.rng) yield* plug(makeRng)
+    const setup = options.devices.balloon
+    const balloon = setup ? yield* plug(balloonFactory(setup, regions), setup.freePageHinting) : undefined
 
     const resume = Effect.gen(function* () {
       for (const device of devices) device.kick()
@@ -184,6 +217,7 @@ export const makeMachine = (
       runPages: threads.runPages,
       serial,
       agentConsole,
+      balloon,
       devices,
       virtioMmio,
       pause: threads.pause,

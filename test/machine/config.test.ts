@@ -1,7 +1,14 @@
 import { test } from "uvu"
 import * as assert from "uvu/assert"
-import { ConfigInvalid, decodeConfig, type MachineState, machineComponent } from "../../src/machine/config.ts"
-import { StateInvalid } from "../../src/state/component.ts"
+import {
+  ConfigInvalid,
+  decodeConfig,
+  type MachineState,
+  MachineV1,
+  machineComponent,
+  storedDevices,
+} from "../../src/machine/config.ts"
+import { component, StateDowngradeLossy, StateInvalid } from "../../src/state/component.ts"
 
 const issuesOf = (input: unknown): Readonly<Record<string, string>> => {
   try {
@@ -23,7 +30,7 @@ test("nothing given means the defaults", () => {
     kernel: "embedded",
     initramfs: "embedded",
     bootProtocol: "auto",
-    devices: { rng: true, agent: true },
+    devices: { rng: true, agent: true, balloon: false },
   }
   assert.equal(decodeConfig(undefined), defaults)
   assert.equal(decodeConfig({}), defaults)
@@ -39,7 +46,18 @@ test("what is given is kept", () => {
     commandLine: "console=ttyS0",
     extraCommandLine: "debug",
     bootProtocol: "pvh",
-    devices: { rng: false, agent: false },
+    devices: {
+      rng: false,
+      agent: false,
+      balloon: {
+        targetMib: 12,
+        deflateOnOom: true,
+        statistics: true,
+        statisticsIntervalSeconds: 0.5,
+        freePageHinting: true,
+        freePageReporting: true,
+      },
+    },
     label: "web",
   }
   assert.equal(decodeConfig(given), given)
@@ -107,7 +125,7 @@ const state: MachineState = {
   memoryMib: 256,
   commandLine: "console=ttyS0",
   label: "web",
-  devices: { rng: true, agent: false },
+  devices: { rng: true, agent: false, balloon: false },
   kernel: { sha256: new Uint8Array(32).fill(1), source: "embedded" },
   initramfs: { sha256: new Uint8Array(32).fill(2), source: "/srv/initramfs.cpio" },
 }
@@ -115,6 +133,46 @@ const state: MachineState = {
 test("the stored configuration comes back, with and without what is optional", () => {
   const { label: _label, initramfs: _initramfs, ...least } = state
   for (const value of [state, least]) assert.equal(machineComponent.decode(machineComponent.encode(value)), value)
+})
+
+test("a balloon is none, or has every default filled in; its mistakes are named", () => {
+  const features = { deflateOnOom: false, statistics: true, freePageHinting: false, freePageReporting: false }
+  const defaults = { ...features, targetMib: 0, statisticsIntervalSeconds: 0 }
+  assert.equal(decodeConfig({ devices: { balloon: false } }).devices.balloon, false)
+  assert.equal(decodeConfig({ devices: { balloon: undefined } }).devices.balloon, false)
+  assert.equal(decodeConfig({ devices: { balloon: {} } }).devices.balloon, defaults)
+  assert.equal(decodeConfig({ devices: { balloon: { targetMib: undefined } } }).devices.balloon, defaults)
+  const many = { targetMib: -1, deflateOnOom: 1, statisticsIntervalSeconds: 0.01, freePageHints: true }
+  assert.equal(issuesOf({ devices: { balloon: many } }), {
+    "devices.balloon.targetMib": "expected an integer from 0 to 1048576",
+    "devices.balloon.deflateOnOom": "expected true or false",
+    "devices.balloon.statisticsIntervalSeconds": "expected 0, or 0.1 to 65535 seconds",
+    "devices.balloon.freePageHints": "unknown field; see MicroVmConfig for the fields there are",
+  })
+  for (const balloon of [true, "on", null, 3]) {
+    assert.equal(issuesOf({ devices: { balloon } }), { "devices.balloon": "expected false or an object" })
+  }
+  const contradictory = { targetMib: 65, statistics: false, statisticsIntervalSeconds: 1 }
+  assert.equal(issuesOf({ memoryMib: 64, devices: { balloon: contradictory } }), {
+    "devices.balloon.targetMib": "expected at most memoryMib, 64",
+    "devices.balloon.statisticsIntervalSeconds": "expected 0 without statistics",
+  })
+})
+
+test("the stored configuration of before there were balloons is read, and written where there is none", () => {
+  const { devices, ...others } = state
+  const old = component("machine", MachineV1).encode({ ...others, devices: { rng: devices.rng, agent: devices.agent } })
+  assert.equal(machineComponent.decode(old), state)
+  assert.equal(machineComponent.encode(state, 1), old)
+  const features = { deflateOnOom: false, statistics: true, freePageHinting: false, freePageReporting: false }
+  const withBalloon = { ...state, devices: { ...devices, balloon: features } }
+  assert.equal(machineComponent.decode(machineComponent.encode(withBalloon)), withBalloon)
+  assert.throws(
+    () => machineComponent.encode(withBalloon, 1),
+    (error: unknown) => error instanceof StateDowngradeLossy,
+  )
+  const asked = { ...features, targetMib: 3, statisticsIntervalSeconds: 1 }
+  assert.equal(storedDevices({ ...devices, balloon: asked }), withBalloon.devices)
 })
 
 test("a stored configuration that no machine could have is refused", () => {

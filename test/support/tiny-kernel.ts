@@ -20,6 +20,23 @@ const COUNTER_CODE = [
   ...[0xeb, 0xe0], // 1e: jmp 00
 ]
 
+/** The same with its counter above 4 GiB, which it maps first by a page of 1 GiB. */
+const HIGH_COUNTER_CODE = [
+  ...[0x48, 0xb8, 0x83, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00], // mov rax, 4 GiB | present, writable, large
+  ...[0x48, 0x89, 0x04, 0x25, 0x20, 0xa0, 0x00, 0x00], // mov [0xa020], rax: the fifth entry of the directory pointers
+  ...[0x48, 0xbb, 0x00, 0x00, 0x20, 0x00, 0x01, 0x00, 0x00, 0x00], // mov rbx, 4 GiB + 2 MiB
+  ...[0x66, 0xba, 0xfd, 0x03], // 00: mov dx, 0x3fd (LSR)
+  ...[0xec], // 04: in al, dx
+  ...[0xa8, 0x01], // 05: test al, 1 (data ready)
+  ...[0x74, 0xf7], // 07: jz 00
+  ...[0x66, 0xba, 0xf8, 0x03], // 09: mov dx, 0x3f8 (RBR, THR)
+  ...[0xec], // 0d: in al, dx
+  ...[0x48, 0xff, 0x03], // 0e: inc qword [rbx]
+  ...[0x8a, 0x03], // 11: mov al, [rbx]
+  ...[0xee], // 13: out dx, al
+  ...[0xeb, 0xea], // 14: jmp 00
+]
+
 /** There is no interrupt table to take the fault of `ud2`: a triple fault. */
 const TRIPLE_FAULT_CODE = [0x0f, 0x0b]
 
@@ -46,4 +63,11 @@ export const internalErrorMachine = config(INTERNAL_ERROR_CODE)
 export const haltMachine = config(HALT_CODE)
 
 /** The counter with two vCPUs, of which the second waits to be started, and with every device there is. */
-export const everyDeviceMachine: MicroVmConfig = { ...counterMachine, vcpus: 2, devices: {} }
+export const everyDeviceMachine: MicroVmConfig = {
+  ...counterMachine,
+  vcpus: 2,
+  devices: { balloon: { targetMib: 4, statisticsIntervalSeconds: 3, freePageHinting: true, freePageReporting: true } },
+}
+
+/** Memory on both sides of the gap below 4 GiB. */
+export const highMemoryMachine: MicroVmConfig = { ...config(HIGH_COUNTER_CODE), memoryMib: 5 * 1024 }

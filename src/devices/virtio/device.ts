@@ -15,6 +15,11 @@ export interface VirtioModel<S> {
   readonly features: bigint
   /** Largest size of each queue, powers of two. */
   readonly queueMaxSizes: readonly number[]
+  /**
+   * Queues whose notification is served before the driver's write returns: the vCPU that notified waits for it. Costs
+   * that vCPU an exit; for what a driver relies on being done by then.
+   */
+  readonly synchronousQueues?: readonly number[]
   /** Device-specific configuration. What lies beyond its end reads as 0. */
   readConfig(offset: number, length: AccessLength): number
   writeConfig(offset: number, length: AccessLength, value: number): void
@@ -43,6 +48,8 @@ export interface VirtioHost {
   readonly memory: GuestMemory
   /** Asks for `process` of a queue now, for work that came from the host. Nothing happens while the device is not live. */
   poll(index: number): void
+  /** Whether the queue may be touched now: ready, the driver there, and nothing quiesced. */
+  live(index: number): boolean
   /** After buffers were pushed outside `process`: raises the interrupt, if the driver wants it. */
   flush(index: number): void
   /** Device-specific configuration changed: new generation, configuration change interrupt. */
