@@ -1,0 +1,72 @@
+/** `cryovm run`: boots a guest. */
+import { type Command, Option } from "commander"
+import type { MicroVmConfig } from "../../index.ts"
+import type { CliContext } from "../context.ts"
+import { addCommonOptions, addSessionOptions, type SessionOptions, sessionHelp } from "../options.ts"
+import { notEmpty, UsageError, wholeNumber } from "../usage.ts"
+
+interface RunOptions extends SessionOptions {
+  readonly memory?: number
+  readonly vcpus?: number
+  readonly kernel?: string
+  readonly initramfs?: string
+  readonly append?: string
+  readonly label?: string
+  readonly agent: boolean
+}
+
+const configOf = (options: RunOptions): MicroVmConfig => ({
+  ...(options.memory === undefined ? {} : { memoryMib: options.memory }),
+  ...(options.vcpus === undefined ? {} : { vcpus: options.vcpus }),
+  ...(options.kernel === undefined ? {} : { kernel: { path: options.kernel } }),
+  ...(options.initramfs === undefined
+    ? {}
+    : { initramfs: options.initramfs === "none" ? ("none" as const) : { path: options.initramfs } }),
+  ...(options.append === undefined ? {} : { extraCommandLine: options.append }),
+  ...(options.label === undefined ? {} : { label: options.label }),
+  devices: { agent: options.agent },
+})
+
+const run = async (options: RunOptions, context: CliContext): Promise<number> => {
+  if (!options.agent && options.exec !== undefined) {
+    throw new UsageError("--exec and --no-agent exclude each other: it is the agent that runs commands")
+  }
+  const { MicroVm } = await import("../../index.ts")
+  const { planSession, runSession } = await import("../session/session.ts")
+  const plan = await planSession(options, context)
+  const began = performance.now()
+  await using vm = await MicroVm.create(configOf(options), { signal: context.signal })
+  await vm.start({ signal: context.signal })
+  return await runSession(vm, plan, { verb: "booted", activity: "booting", began }, context)
+}
+
+const examples = `  cryovm run                                      a shell of lines in the embedded guest
+  cryovm run --exec "uname -a; free -m"           one command, its output and its exit code
+  cryovm run --memory 512 --vcpus 2 --console     watch it boot
+  cryovm run --exec true --snapshot-on-exit warm  a snapshot to restore from
+  cryovm run --kernel vmlinux --initramfs root.cpio --append "quiet"
+  tar c . | cryovm run --stdin --exec "tar t"     standard input for the command`
+
+export const registerRun = (program: Command, context: CliContext): void => {
+  const command = program
+    .command("run")
+    .summary("boot a guest")
+    .description("Boot a guest: run a command in it, or attach the terminal to it.")
+    .addOption(new Option("--memory <MiB>", "memory (default: 128)").argParser(wholeNumber))
+    .addOption(new Option("--vcpus <number>", "virtual processors (default: 1)").argParser(wholeNumber))
+    .addOption(
+      new Option("--kernel <path>", "ELF vmlinux or bzImage (default: the embedded guest's)").argParser(notEmpty),
+    )
+    .addOption(
+      new Option("--initramfs <path>", 'cpio archive, or "none" (default: the embedded guest\'s)').argParser(notEmpty),
+    )
+    .option("--append <text>", "add to the kernel's command line")
+    .option("--label <text>", "a name for the machine, kept in its snapshots")
+    .option("--no-agent", "leave out the device that the guest's agent speaks through")
+  addSessionOptions(command).addHelpText("after", sessionHelp)
+  addCommonOptions(command, "with --exec: print one JSON object instead of the output", examples).action(
+    async (options: RunOptions) => {
+      process.exitCode = await run(options, context)
+    },
+  )
+}

@@ -1,0 +1,92 @@
+/** `cryovm snapshot`: what has to do with snapshots on disk. */
+import { stat } from "node:fs/promises"
+import { join } from "node:path"
+import type { Command } from "commander"
+import type { SnapshotDescription } from "../../index.ts"
+import type { CliContext } from "../context.ts"
+import { addCommonOptions, type CommonOptions } from "../options.ts"
+import { formatBytes, plural } from "../output/format.ts"
+import { printJson } from "../output/json.ts"
+import { indented, table } from "../output/table.ts"
+import { type Paint, painter, printable } from "../output/terminal.ts"
+
+const sizeOf = (path: string): Promise<number | undefined> =>
+  stat(path).then(
+    ({ size }) => size,
+    () => undefined,
+  )
+
+const fileText = (name: string, apparent: number | undefined, onDisk: number): string =>
+  apparent === undefined ? `${name}: MISSING` : `${name}: ${formatBytes(apparent)}, ${formatBytes(onDisk)} on disk`
+
+const hostText = ({ cpu, kernelRelease, nodeVersion }: SnapshotDescription["host"]): string => {
+  const model = `family ${cpu.family}, model ${cpu.model}, stepping ${cpu.stepping}`
+  return `${cpu.brand || cpu.vendor} (${model}); Linux ${kernelRelease}, Node ${nodeVersion}`
+}
+
+/** Field and value, in the order of interest. */
+const rowsOf = async (snapshot: SnapshotDescription): Promise<readonly (readonly [string, string])[]> => {
+  const { machine, memory, diskBytes, producer, parent, components } = snapshot
+  const stateName = "state.cryo"
+  const [stateSize, memorySize] = await Promise.all([
+    sizeOf(join(snapshot.dir, stateName)),
+    sizeOf(join(snapshot.dir, memory.file.name)),
+  ])
+  return [
+    ["snapshot", snapshot.id],
+    ["directory", snapshot.dir],
+    ...(machine.label === undefined ? [] : [["label", machine.label] as const]),
+    ["created", snapshot.createdAt],
+    ["by", `${producer.name} ${producer.version}`],
+    ["type", `${snapshot.type}, ${snapshot.architecture}`],
+    ...(parent === null ? [] : [["parent", `${parent.id} (${parent.digest})`] as const]),
+    ["machine", `${plural(machine.vcpuCount, "vCPU")}, ${formatBytes(machine.memoryBytes)} of memory`],
+    ["files", fileText(stateName, stateSize, diskBytes.state)],
+    ["", fileText(memory.file.name, memorySize, diskBytes.memory)],
+    ["host", hostText(snapshot.host)],
+    ["TSC", snapshot.host.tscKhz === 0 ? "frequency not known" : `${(snapshot.host.tscKhz / 1000).toFixed(1)} MHz`],
+    ...snapshot.resources.map(
+      ({ name, kind, path }, index) => [index === 0 ? "needs" : "", `${name} (${kind}): ${path}`] as const,
+    ),
+    ["components", `${components.length}`],
+  ]
+}
+
+const componentRows = ({ components }: SnapshotDescription): readonly (readonly string[])[] =>
+  components.map(({ name, kind, version, optional }) => [
+    printable(name),
+    printable(kind),
+    `version ${version}`,
+    optional === true ? "optional" : "",
+  ])
+
+const printDescription = async (snapshot: SnapshotDescription, paint: Paint): Promise<void> => {
+  const rows = (await rowsOf(snapshot)).map(([field, value]) => [paint("bold", field), printable(value)])
+  process.stdout.write(indented(table(rows), ""))
+  process.stdout.write(indented(table(componentRows(snapshot))))
+}
+
+const info = async (dir: string, options: CommonOptions, { signal }: CliContext): Promise<void> => {
+  const { inspectSnapshot } = await import("../../index.ts")
+  const snapshot = await inspectSnapshot(dir, { signal })
+  if (options.json) printJson(snapshot)
+  else await printDescription(snapshot, painter(process.stdout))
+}
+
+const examples = `  cryovm snapshot info warm
+  cryovm snapshot info warm --json | jq .machine.memoryBytes`
+
+export const registerSnapshot = (program: Command, context: CliContext): void => {
+  const snapshot = program
+    .command("snapshot")
+    .summary("look at snapshots on disk")
+    .description('Look at snapshots on disk. ("cryovm run --snapshot-on-exit DIR" makes one.)')
+  const command = snapshot
+    .command("info")
+    .summary("what a snapshot says of itself")
+    .description("Show what a snapshot says of itself. Its state and its memory are neither read nor checked.")
+    .argument("<dir>", "the snapshot's directory")
+  addCommonOptions(command, "print the manifest as JSON", examples).action((dir: string, options: CommonOptions) =>
+    info(dir, options, context),
+  )
+}
