@@ -4,7 +4,13 @@
  * The code runs in 16-bit real mode from {@link codeAddress}, with RAM from 0 and DS and ES over an empty part of the
  * address space at {@link deviceAddress}, so that `mov al, [offset]` is an MMIO access.
  */
-import { loadNative, type NativeMemory, type NativeVcpuStop, type NativeVm } from "../../src/native.ts"
+import {
+  loadNative,
+  type NativeMemory,
+  type NativeMemorySource,
+  type NativeVcpuStop,
+  type NativeVm,
+} from "../../src/native.ts"
 import { kvmPath } from "./kvm.ts"
 
 export const codeAddress = 0x1000
@@ -84,6 +90,8 @@ const putSegment = (sregs: DataView, index: number, base: number) => {
 export interface TinyGuestOptions {
   readonly vcpuCount?: number
   readonly ramBytes?: number
+  /** Where the RAM comes from; anonymous memory without it. */
+  readonly source?: NativeMemorySource
   /** Protected mode with an empty interrupt table: the first exception is a triple fault. */
   readonly protectedMode?: boolean
   readonly onAccess?: (guest: TinyGuest, vcpu: number) => void
@@ -150,7 +158,7 @@ export const decodeAccess = (page: ArrayBuffer): Access => {
 /** Makes a guest with `code` in its memory and every vCPU about to run it; parked. */
 export const tinyGuest = (code: readonly number[], options: TinyGuestOptions = {}): TinyGuest => {
   const native = loadNative()
-  const memory = native.mapMemory(options.ramBytes ?? ramBytes, { kind: "anonymous" })
+  const memory = native.mapMemory(options.ramBytes ?? ramBytes, options.source ?? { kind: "anonymous" })
   const stops: NativeVcpuStop[] = []
   const unread: NativeVcpuStop[] = []
   const waiting: Array<(stop: NativeVcpuStop) => void> = []
