@@ -10,8 +10,10 @@ import { type Paint, painter, printable } from "./terminal.ts"
 const line = (head: string, { message, code }: { message: string; code?: string }, paint: Paint): string =>
   `${head} ${message.split("\n").map(printable).join("\n  ")}${code === undefined ? "" : ` ${paint("dim", `[${code}]`)}`}\n`
 
-const registerTable = (registers: Readonly<Record<string, bigint>>): string =>
-  indented(table(Object.entries(registers).map(([name, value]) => [name, `0x${value.toString(16).padStart(16, "0")}`])))
+const inHex = (registers: Readonly<Record<string, bigint>>): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(registers).map(([name, value]) => [name, `0x${value.toString(16).padStart(16, "0")}`]),
+  )
 
 /** Whether the causes say more than the message: an errno mostly does not. */
 const isWorthAsking = ({ causes, registers }: ErrorDescription): boolean =>
@@ -28,9 +30,9 @@ const printDescription = (description: ErrorDescription, verbose: boolean): void
   let text = line(paint("red", "cryovm:"), description, paint)
   if (verbose) {
     for (const cause of description.causes) text += line(`  ${paint("dim", "caused by:")}`, cause, paint)
-    if (description.registers !== undefined) text += registerTable(description.registers)
+    if (description.registers !== undefined) text += indented(table(Object.entries(inHex(description.registers))))
   } else if (isWorthAsking(description)) {
-    text += paint("dim", "  (--verbose tells what led to it)\n")
+    text += paint("dim", "  (--verbose tells more)\n")
   }
   // An error without a code is none that was foreseen.
   if (description.stack !== undefined)
@@ -50,7 +52,9 @@ export const reportFailure = (
   }
   const description = describeError(error)
   printDescription(description, verbose)
-  if (json)
-    printJson({ error: { code: description.code ?? null, message: description.message, causes: description.causes } })
+  if (json) {
+    const { code = null, message, causes, registers } = description
+    printJson({ error: { code, message, causes, ...(registers === undefined ? {} : { registers: inHex(registers) }) } })
+  }
   return exitCodeOf(description.code)
 }
