@@ -1,9 +1,28 @@
 /**
- * What a snapshot records of the host it was written on.
+ * A host profile: what a host is, as far as it decides whether a saved machine can run there. Taken on one host, it can
+ * be asked on another.
  */
+import { machine as machineName, totalmem } from "node:os"
 import type { NativeHostProbe } from "../native.ts"
-import type { HostProfile } from "../state/manifest.ts"
+import { PACKED_CPUID_BYTES, PACKED_MSR_BYTES, type StoredHostProfile } from "../state/host-profile.ts"
 import { type CpuidEntry, decodeCpuid } from "./kvm/cpuid.ts"
+import { kvmEvidence, kvmKindOf } from "./kvm-kind.ts"
+
+/**
+ * A host profile. `null` and a `tscKhz` of 0 are what is not known. Plain data; `hostProfileToJson` gives the form that
+ * later releases read, too.
+ *
+ * `capabilities`: KVM_CHECK_EXTENSION by name without `KVM_CAP_`. `supportedCpuid`: KVM_GET_SUPPORTED_CPUID.
+ * `msrIndices`: KVM_GET_MSR_INDEX_LIST. `tscScales`: KVM_CAP_TSC_CONTROL. `memoryBytes`, `availableMemoryBytes`: RAM,
+ * and what of it this process could have had. `cryovm`: what the release there reads.
+ */
+export type HostProfile = Omit<StoredHostProfile, "supportedCpuid" | "msrIndices"> & {
+  readonly supportedCpuid: readonly CpuidEntry[] | null
+  readonly msrIndices: readonly number[] | null
+}
+
+/** What a release of cryovm reads. */
+export type ReaderProfile = NonNullable<HostProfile["cryovm"]>
 
 /** Bytes of registers in the given order, as the CPUID leaves that hold text pack them. */
 const text = (registers: readonly number[]): string => {
@@ -25,8 +44,8 @@ const signature = (eax: number): { readonly family: number; readonly model: numb
 
 const BRAND_LEAVES = [0x80000002, 0x80000003, 0x80000004]
 
-/** The processor as KVM shows it to guests. */
-const processor = (entries: readonly CpuidEntry[]): HostProfile["cpu"] => {
+/** The processor that CPUID entries tell of. */
+export const processorOf = (entries: readonly CpuidEntry[]): HostProfile["cpu"] => {
   const leaf = (number: number) => entries.find((entry) => entry.function === number)
   const vendor = leaf(0)
   const brand = BRAND_LEAVES.flatMap((number) => {
@@ -40,12 +59,96 @@ const processor = (entries: readonly CpuidEntry[]): HostProfile["cpu"] => {
   }
 }
 
-/** @param tscKhz frequency of the guest's TSC; 0 where KVM does not tell */
-export const hostProfile = (probe: NativeHostProbe, tscKhz: number): HostProfile => ({
-  kernelRelease: probe.kernelRelease,
-  nodeVersion: process.version,
-  kvmApiVersion: probe.apiVersion,
-  capabilities: probe.capabilities,
-  cpu: processor(decodeCpuid(probe.supportedCpuid)),
-  tscKhz,
+/** What a process may still take, heeding the limits of its control group. */
+export const availableMemory = (): number => process.availableMemory()
+
+/** What of a profile does not change while this process lives, of the host but for KVM. */
+const unchanging = () => {
+  const evidence = kvmEvidence()
+  return {
+    architecture: machineName(),
+    nodeVersion: process.version,
+    kvmKind: kvmKindOf(evidence),
+    kvmModules: evidence.modules,
+    memoryBytes: totalmem(),
+  }
+}
+
+let unchangingHere: ReturnType<typeof unchanging> | undefined
+
+/**
+ * The profile of this host.
+ * @param tscKhz frequency of a guest's TSC; 0 where KVM does not tell
+ * @param cryovm what this release reads
+ */
+export const hostProfile = (probe: NativeHostProbe, tscKhz: number, cryovm: ReaderProfile): HostProfile => {
+  unchangingHere ??= unchanging()
+  const supportedCpuid = decodeCpuid(probe.supportedCpuid)
+  return {
+    ...unchangingHere,
+    kernelRelease: probe.kernelRelease,
+    kvmApiVersion: probe.apiVersion,
+    capabilities: probe.capabilities,
+    cpu: processorOf(supportedCpuid),
+    supportedCpuid,
+    msrIndices: probe.msrIndices,
+    tscKhz,
+    tscScales: (probe.capabilities["TSC_CONTROL"] ?? 0) > 0,
+    availableMemoryBytes: null,
+    cryovm,
+  }
+}
+
+const packWords = (words: readonly number[]): Uint8Array => {
+  const bytes = new Uint8Array(words.length * 4)
+  const view = new DataView(bytes.buffer)
+  words.forEach((word, index) => {
+    view.setUint32(index * 4, word, true)
+  })
+  return bytes
+}
+
+const unpackWords = (bytes: Uint8Array): readonly number[] => {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return Array.from({ length: bytes.length / PACKED_MSR_BYTES }, (_, index) =>
+    view.getUint32(index * PACKED_MSR_BYTES, true),
+  )
+}
+
+const packCpuid = (entries: readonly CpuidEntry[]): Uint8Array =>
+  packWords(
+    entries.flatMap((entry) => [entry.function, entry.index, entry.flags, entry.eax, entry.ebx, entry.ecx, entry.edx]),
+  )
+
+const unpackCpuid = (bytes: Uint8Array): readonly CpuidEntry[] => {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return Array.from({ length: bytes.length / PACKED_CPUID_BYTES }, (_, index) => {
+    const word = (at: number) => view.getUint32(index * PACKED_CPUID_BYTES + at * 4, true)
+    return {
+      function: word(0),
+      index: word(1),
+      flags: word(2),
+      eax: word(3),
+      ebx: word(4),
+      ecx: word(5),
+      edx: word(6),
+    }
+  })
+}
+
+const whereKnown = <A, B>(value: A | null, convert: (value: A) => B): B | null =>
+  value === null ? null : convert(value)
+
+/** As it is stored. */
+export const packHostProfile = (profile: HostProfile): StoredHostProfile => ({
+  ...profile,
+  supportedCpuid: whereKnown(profile.supportedCpuid, packCpuid),
+  msrIndices: whereKnown(profile.msrIndices, packWords),
+})
+
+/** From how it is stored. */
+export const unpackHostProfile = (stored: StoredHostProfile): HostProfile => ({
+  ...stored,
+  supportedCpuid: whereKnown(stored.supportedCpuid, unpackCpuid),
+  msrIndices: whereKnown(stored.msrIndices, unpackWords),
 })

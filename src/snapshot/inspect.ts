@@ -4,12 +4,15 @@
 import { stat } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import * as Effect from "effect/Effect"
+import { type HostProfile, unpackHostProfile } from "../machine/host-profile.ts"
 import { type AbortOptions, run } from "../promise.ts"
 import type { Manifest } from "../state/manifest.ts"
 import { readManifest, STATE_FILE, type StateReadError } from "./bundle.ts"
 
 /** A snapshot's manifest, with where it is and what it takes on disk. */
-export interface SnapshotDescription extends Manifest {
+export interface SnapshotDescription extends Omit<Manifest, "host"> {
+  /** The host it was written on. */
+  readonly host: HostProfile
   /** Absolute path of the directory. */
   readonly dir: string
   /** Bytes of disk that each file takes; 0 for one that is not there. */
@@ -32,7 +35,7 @@ export const describeSnapshot = (dir: string): Effect.Effect<SnapshotDescription
     const manifest = yield* readManifest(dir)
     const state = yield* diskBytes(join(dir, STATE_FILE))
     const memory = yield* diskBytes(join(dir, manifest.memory.file.name))
-    return { ...manifest, dir: resolve(dir), diskBytes: { state, memory } }
+    return { ...manifest, host: unpackHostProfile(manifest.host), dir: resolve(dir), diskBytes: { state, memory } }
   })
 
 /** {@link describeSnapshot} as a Promise. */

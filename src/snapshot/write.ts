@@ -6,7 +6,7 @@ import { open } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import type { MachineState } from "../machine/config.ts"
-import { hostProfile } from "../machine/host-profile.ts"
+import { hostProfile, packHostProfile } from "../machine/host-profile.ts"
 import type { PausedTime } from "../machine/kvm/paused-time.ts"
 import type { Machine } from "../machine/machine.ts"
 import type { KvmError, NativeHostProbe } from "../native.ts"
@@ -23,6 +23,7 @@ import {
   writeBundleFile,
 } from "./bundle.ts"
 import { type DumpProgress, dumpMemory } from "./dump-memory.ts"
+import { readerProfile } from "./reader.ts"
 import { saveMachine } from "./save-machine.ts"
 
 export interface SnapshotOptions {
@@ -126,7 +127,7 @@ export const writeSnapshot = (
         },
         memory: layout,
         components: componentsOf(sections),
-        host: hostProfile(probe, machine.vm.getTscKhz(0)),
+        host: packHostProfile(hostProfile(probe, machine.vm.getTscKhz(0), readerProfile)),
         parent: null,
         resources: [],
       }

@@ -4,9 +4,11 @@
  * Every version keeps `producer` with its `name` and `version` at the top, so that a release which cannot read a
  * manifest can still say who wrote it.
  */
+import { isDeepStrictEqual } from "node:util"
 import * as Data from "effect/Data"
 import * as Schema from "effect/Schema"
 import { component } from "./component.ts"
+import { HostProfileV1 } from "./host-profile.ts"
 import { SafeUnsigned, U8, U16, U32 } from "./primitives.ts"
 
 /** Guest memory is mapped by pages, in the guest and from the file alike. */
@@ -49,7 +51,8 @@ const ComponentEntry = Schema.Struct({
   optional: Schema.optionalKey(Schema.Literal(true)),
 })
 
-const HostProfile = Schema.Struct({
+/** Of version 1, before profiles were a component of their own. */
+const FirstHostProfile = Schema.Struct({
   kernelRelease: Schema.String,
   nodeVersion: Schema.String,
   kvmApiVersion: U32,
@@ -102,25 +105,63 @@ const ManifestV1 = Schema.Struct({
   }),
   memory: MemoryLayout,
   components: Schema.Array(ComponentEntry),
-  host: HostProfile,
+  host: FirstHostProfile,
   parent: Schema.NullOr(Schema.Struct({ id: Uuid, digest: Sha256Text })),
   resources: Schema.Array(Schema.Struct({ name: Text, kind: Text, path: Text })),
 }).check(described("no parent in a full snapshot", ({ parent }) => parent === null))
 
-/** The manifest's versions. */
-export const ManifestComponent = component("manifest", ManifestV1)
+/** Version 2: the whole profile of the host, and by what a resource is known again. */
+const ManifestV2 = Schema.Struct({
+  ...ManifestV1.fields,
+  host: HostProfileV1,
+  resources: Schema.Array(
+    Schema.Struct({
+      name: Text,
+      kind: Text,
+      path: Text,
+      /** Bytes of the file, where it is one. */
+      size: Schema.optionalKey(SafeUnsigned),
+      /** When it was last changed. */
+      modified: Schema.optionalKey(Timestamp),
+    }),
+  ),
+}).check(described("no parent in a full snapshot", ({ parent }) => parent === null))
+
+/** What version 1 did not record is not known. That TSCs scale is a capability, which it did. */
+const fullerHost = ({ architecture, host }: typeof ManifestV1.Type): typeof HostProfileV1.Type => ({
+  ...host,
+  architecture,
+  kvmKind: null,
+  kvmModules: null,
+  supportedCpuid: null,
+  msrIndices: null,
+  tscScales: host.capabilities["TSC_CONTROL"] === undefined ? null : host.capabilities["TSC_CONTROL"] > 0,
+  memoryBytes: null,
+  availableMemoryBytes: null,
+  cryovm: null,
+})
+
+/** The manifest's versions. Version 1 takes back what it was the origin of, and nothing that it would lose. */
+export const ManifestComponent = component("manifest", ManifestV1).evolve<typeof ManifestV2.Type>(ManifestV2, {
+  up: (older) => ({ ...older, host: fullerHost(older) }),
+  down: (newer) => {
+    const { kernelRelease, nodeVersion, kvmApiVersion, capabilities, cpu, tscKhz } = newer.host
+    const older = { ...newer, host: { kernelRelease, nodeVersion, kvmApiVersion, capabilities, cpu, tscKhz } }
+    const isLossless =
+      isDeepStrictEqual(fullerHost(older), newer.host) &&
+      newer.resources.every(({ size, modified }) => size === undefined && modified === undefined)
+    return isLossless ? older : undefined
+  },
+})
 
 /**
  * The manifest of a snapshot, in its current version.
  *
  * `memory.regions`: addresses, sizes and offsets in bytes, whole pages of 4,096; `memory.file.name` is a file of the
  * bundle. `parent.digest`: SHA-256 of the parent's `state.cryo`, hexadecimal. `resources`: files outside the bundle
- * that the machine needs, such as a disk image. `host`: the host it was written on; `tscKhz` is 0 where unknown.
+ * that the machine needs, such as a disk image. `host`: the host it was written on, with what is packed in it still so.
  */
-export type Manifest = typeof ManifestV1.Type
-
-/** What `host` of a {@link Manifest} holds. */
-export type HostProfile = Manifest["host"]
+export type Manifest = typeof ManifestV2.Type
 
 /** One line of {@link Manifest}'s `components`: a section without its payload. */
 export type ComponentEntry = Manifest["components"][number]

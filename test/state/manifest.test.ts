@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
-import { StateInvalid } from "../../src/state/component.ts"
+import { StateDowngradeLossy, StateInvalid } from "../../src/state/component.ts"
 import { describeRegistry } from "../../src/state/describe-schema.ts"
 import {
   checkArchitecture,
@@ -9,6 +9,7 @@ import {
   ManifestComponent,
   SnapshotArchitectureMismatch,
 } from "../../src/state/manifest.ts"
+import { encodeMsgpack } from "../../src/state/msgpack.ts"
 import { makeRegistry } from "../../src/state/registry.ts"
 import { sampleManifest, thrownBy } from "./samples.ts"
 
@@ -18,6 +19,11 @@ test("a manifest comes back as it was", () => {
   const { label: _, ...machine } = manifest.machine
   const plain = { ...manifest, machine, resources: [{ name: "disk0", kind: "block", path: "/a" }] }
   assert.equal(ManifestComponent.decode(ManifestComponent.encode(plain)), plain)
+  const known = {
+    ...plain,
+    resources: [{ ...plain.resources[0], size: 4096, modified: manifest.createdAt }],
+  } as Manifest
+  assert.equal(ManifestComponent.decode(ManifestComponent.encode(known)), known)
 })
 
 const PAGE = 4096
@@ -52,6 +58,8 @@ const refused: Record<string, Partial<Manifest> | Record<string, unknown>> = {
   "a parent of a full snapshot": { parent: { id: sample.id, digest: "0".repeat(64) } },
   "no vCPU": { machine: { vcpuCount: 0, memoryBytes: 0 } },
   "a component of version 0": { components: [{ name: "a", kind: "a", version: 0 }] },
+  "packed CPUID that is cut off": { host: { ...sample.host, supportedCpuid: new Uint8Array(27) } },
+  "an unknown kind of KVM": { host: { ...sample.host, kvmKind: "tcg" } },
   "an unknown field": { extra: 1 },
   "an unknown field inside": { producer: { name: "a", version: "b", extra: 1 } },
 }
@@ -73,6 +81,52 @@ test("another architecture can be described, and is refused by the check", () =>
   assert.instance(error, SnapshotArchitectureMismatch)
   assert.is(error.snapshot, "aarch64")
   assert.is(error.host, "x86_64")
+})
+
+const first = () => {
+  const { host, ...others } = sample
+  const { kernelRelease, nodeVersion, kvmApiVersion, capabilities, cpu, tscKhz } = host
+  return { ...others, host: { kernelRelease, nodeVersion, kvmApiVersion, capabilities, cpu, tscKhz } }
+}
+const readFirst = (change: object = {}): Manifest =>
+  ManifestComponent.decode({ version: 1, payload: encodeMsgpack({ ...first(), ...change }) })
+
+test("what version 1 did not record of the host is not known", () => {
+  const manifest = readFirst({ architecture: "aarch64" })
+  assert.equal(manifest.host, {
+    ...first().host,
+    architecture: "aarch64",
+    kvmKind: null,
+    kvmModules: null,
+    supportedCpuid: null,
+    msrIndices: null,
+    tscScales: null,
+    memoryBytes: null,
+    availableMemoryBytes: null,
+    cryovm: null,
+  })
+  assert.is(readFirst({ host: { ...first().host, capabilities: { TSC_CONTROL: 1 } } }).host.tscScales, true)
+  assert.is(readFirst({ host: { ...first().host, capabilities: { TSC_CONTROL: 0 } } }).host.tscScales, false)
+})
+
+test("version 1 takes back what came from it, and refuses what it would lose", () => {
+  const manifest = readFirst({ resources: [{ name: "disk0", kind: "block", path: "/a" }] })
+  const back = ManifestComponent.encode(manifest, 1)
+  assert.is(back.version, 1)
+  assert.equal(ManifestComponent.decode(back), manifest)
+  const lossy: readonly Manifest[] = [
+    sample,
+    { ...manifest, host: { ...manifest.host, memoryBytes: 1 } },
+    { ...manifest, host: { ...manifest.host, architecture: "aarch64" } },
+    { ...manifest, resources: [{ name: "disk0", kind: "block", path: "/a", size: 1 }] },
+    { ...manifest, resources: [{ name: "disk0", kind: "block", path: "/a", modified: sample.createdAt }] },
+  ]
+  for (const each of lossy) {
+    assert.instance(
+      thrownBy(() => ManifestComponent.encode(each, 1)),
+      StateDowngradeLossy,
+    )
+  }
 })
 
 test("released schemas are as they were frozen", () => {

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { registry } from "../../src/snapshot/sections.ts"
 import { describeSchema, type Json } from "../../src/state/describe-schema.ts"
+import { hostProfileComponent } from "../../src/state/host-profile.ts"
 import { ManifestComponent } from "../../src/state/manifest.ts"
 
 const fixtures = fileURLToPath(new URL("../../../fixtures/", import.meta.url))
@@ -14,7 +15,7 @@ export const snapshotsDir = join(fixtures, "snapshots")
 
 /** Description of every version of every component of this release, by the name of its file. */
 export const schemasOfThisRelease = (): ReadonlyMap<string, Json> => {
-  const components = [ManifestComponent, ...registry.components]
+  const components = [ManifestComponent, hostProfileComponent, ...registry.components]
   return new Map(
     components.flatMap((component) =>
       component.schemas.map(
