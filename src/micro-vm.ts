@@ -160,6 +160,7 @@ const assemble = (
     let paused =
       foundation.restoredTime === undefined ? undefined : { time: foundation.restoredTime, setOnResume: true }
     let failure: NativeVcpuStop | undefined
+    let endedBy = "the machine has stopped"
 
     const publish = (event: MicroVmEvent): void => void PubSub.publishUnsafe(events, event)
     const move = (event: LifecycleEvent): Effect.Effect<void, WrongState> =>
@@ -249,7 +250,7 @@ const assemble = (
       const state = yield* lifecycle.current
       if (state._tag === "Stopped") return
       yield* move(LifecycleEvent.Stop()).pipe(Effect.orDie)
-      guest.close(new GuestUnavailable({ message: "the machine has stopped" }))
+      guest.close(new GuestUnavailable({ message: endedBy }))
       yield* release
       yield* Deferred.succeed(stopped, undefined)
       yield* PubSub.shutdown(events)
@@ -262,6 +263,7 @@ const assemble = (
     }
     callbacks.onReset = () => {
       publish({ type: "guestReset" })
+      endedBy = "the guest reset itself, which ended the machine"
       // Later: this is still inside the guest's own access.
       setImmediate(() => inBackground("guest reset", stop))
     }

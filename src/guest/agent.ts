@@ -43,6 +43,8 @@ export interface ExecOptions {
   readonly timeoutMs?: number
   /** Most bytes of each output stream to hold; more ends in {@link GuestOutputTooLarge}. 16 MiB by default. */
   readonly maxOutputBytes?: number
+  /** `false`: output goes to the listeners only, without a limit, and the result's is empty. */
+  readonly collectOutput?: boolean
   /** Called with each piece of output as it comes. */
   readonly onStdout?: (piece: Uint8Array) => void
   readonly onStderr?: (piece: Uint8Array) => void
@@ -204,7 +206,7 @@ export class GuestAgent {
       const onOutput = (part: PayloadReader): GuestOutputTooLarge | undefined => {
         const toStderr = part.u32() === 2
         const piece = part.bytes()
-        const length = (toStderr ? stderr : stdout).add(piece)
+        const length = options.collectOutput === false ? 0 : (toStderr ? stderr : stdout).add(piece)
         const listener = toStderr ? options.onStderr : options.onStdout
         listener?.(piece)
         if (length <= limit) return undefined

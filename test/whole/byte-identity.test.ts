@@ -4,12 +4,15 @@ import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
-import { MicroVm } from "../../src/index.ts"
+import { inspectSnapshot, MicroVm } from "../../src/index.ts"
 import { readStateFile } from "../../src/snapshot/bundle.ts"
+import { exchange } from "../support/exchange.ts"
 import { kvmTest } from "../support/kvm.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
-import { counterMachine } from "../support/tiny-kernel.ts"
+import { counterMachine, highMemoryMachine } from "../support/tiny-kernel.ts"
 import { warmGuest } from "../support/warm-guest.ts"
+
+const GIB = 2 ** 30
 
 const sectionsOf = async (dir: string) => (await Effect.runPromise(readStateFile(dir))).sections
 
@@ -70,6 +73,28 @@ kvmTest("the comparison sees a machine that ran in between", async () => {
     () => "different",
   )
   assert.is(verdict, "different")
+})
+
+kvmTest("memory on both sides of the gap below 4 GiB is saved and restored", async () => {
+  using scratch = temporaryDirectory()
+  const dir = join(scratch.path, "1")
+  {
+    await using vm = await MicroVm.create(highMemoryMachine)
+    await vm.start()
+    assert.equal(await exchange(vm, "abc"), [1, 2, 3])
+    await vm.snapshot({ dir })
+  }
+  const { memory, diskBytes } = await inspectSnapshot(dir)
+  assert.equal(
+    memory.regions.map(({ guestAddress, size }) => [guestAddress / GIB, size / GIB]),
+    [
+      [0, 3],
+      [4, 2],
+    ],
+  )
+  assert.ok(diskBytes.memory < 2 ** 20, "memory that was never touched takes no place on disk")
+  await using copy = await MicroVm.restore(dir, { resume: true })
+  assert.is((await exchange(copy, "d")).at(-1), 4)
 })
 
 test.run()

@@ -5,7 +5,7 @@
 import { createInterface, type Interface } from "node:readline"
 import type { MicroVm } from "../../index.ts"
 import { parseLine } from "./guest-lines.ts"
-import { GuestOutput, MAXIMUM_OUTPUT } from "./guest-output.ts"
+import { GuestOutput } from "./guest-output.ts"
 import { releaseInput } from "./release-input.ts"
 import { say } from "./say.ts"
 import { type SnapshotTarget, savedText } from "./snapshot-target.ts"
@@ -72,7 +72,7 @@ class LineShell {
   async #run(command: string, signal: AbortSignal): Promise<void> {
     const { exitCode } = await this.#vm.guest.exec(command, {
       cwd: this.#directory,
-      maxOutputBytes: MAXIMUM_OUTPUT,
+      collectOutput: false,
       onStdout: this.output.onStdout,
       onStderr: this.output.onStderr,
       signal,

@@ -31,8 +31,7 @@ export const runCommand = (
   const { onStdout, onStderr } = new GuestOutput()
   return vm.guest.exec(command, {
     ...(options.stdin === undefined ? {} : { stdin: options.stdin }),
-    ...(options.handOn ? { onStdout, onStderr } : {}),
-    maxOutputBytes: MAXIMUM_OUTPUT,
+    ...(options.handOn ? { onStdout, onStderr, collectOutput: false } : { maxOutputBytes: MAXIMUM_OUTPUT }),
     signal: options.signal,
   })
 }
