@@ -2,8 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstring>
 #include <mutex>
 #include <string>
@@ -36,6 +41,27 @@ std::vector<Joint> Joined(const std::vector<PageRange>& ranges) {
   return runs;
 }
 
+// Drops the pages of as many runs as the kernel takes in one call, and tells how many those were. From 6.16 on, the
+// other processors are interrupted once for all of them, where a call for each would interrupt them each time.
+size_t DropTogether(uint8_t* base, const Joint* const* runs, size_t count) {
+  static std::atomic<bool> possible{true};
+  constexpr int kSelf = -10000;  // PIDFD_SELF of linux/pidfd.h
+  std::array<iovec, 1024> parts;  // the most that the kernel takes
+  if (!possible || count < 2) return 0;
+  count = std::min(count, parts.size());
+  for (size_t i = 0; i < count; i++) parts[i] = {base + runs[i]->range.start, runs[i]->size()};
+  const long dropped = syscall(SYS_process_madvise, kSelf, parts.data(), count, MADV_DONTNEED, 0);
+  if (dropped < 0) {
+    if (errno == ENOSYS || errno == EBADF || errno == EPERM || errno == EINVAL) possible = false;
+    return 0;
+  }
+  size_t whole = 0;
+  for (uint64_t left = static_cast<uint64_t>(dropped); whole < count && runs[whole]->size() <= left; whole++) {
+    left -= runs[whole]->size();
+  }
+  return whole;
+}
+
 class Discarding {
  public:
   Discarding(Mapping& mapping, const std::vector<PageRange>& ranges)
@@ -43,9 +69,13 @@ class Discarding {
 
   Discarded Run() {
     switch (mapping_.kind()) {
-      case MappingKind::kAnonymous:
-        for (const auto& run : runs_) Done(run, Drop(run.range));
+      case MappingKind::kAnonymous: {
+        std::vector<const Joint*> all;
+        all.reserve(runs_.size());
+        for (const auto& run : runs_) all.push_back(&run);
+        DropAll(all);
         break;
+      }
       case MappingKind::kShared:
         for (const auto& run : runs_) Done(run, Punch(run.range));
         break;
@@ -63,16 +93,17 @@ class Discarding {
     // A dump that runs meanwhile (which it should not) sees each page as it was or as zero.
     const std::lock_guard lock(mapping_.overlays_mutex());
     FileData file(mapping_.backing_fd(), mapping_.backing_offset());
-    std::vector<const Joint*> costly;
+    std::vector<const Joint*> without_data, costly;
     for (const auto& run : runs_) {
       if (overlays_.Covers(run.range) || !HasFileData(run.range, file)) {
-        Done(run, Drop(run.range));
+        without_data.push_back(&run);
       } else if (overlays_.CostsNothing(run.range)) {
         Done(run, Lay(run.range) ? run.size() : WriteZeros(run.range, file));
       } else {
         costly.push_back(&run);
       }
     }
+    DropAll(without_data);
     // What frees most comes first.
     std::stable_sort(costly.begin(), costly.end(), [](const Joint* a, const Joint* b) { return a->size() > b->size(); });
     for (const Joint* run : costly) Done(*run, Lay(run->range) ? run->size() : WriteZeros(run->range, file));
@@ -86,6 +117,18 @@ class Discarding {
       at = data->end;
     }
     return false;
+  }
+
+  void DropAll(const std::vector<const Joint*>& runs) {
+    size_t at = 0;
+    while (at < runs.size()) {
+      const size_t end = at + DropTogether(mapping_.base(), &runs[at], runs.size() - at);
+      if (end == at) {
+        Done(*runs[at], Drop(runs[at]->range));
+        at++;
+      }
+      for (; at < end; at++) Done(*runs[at], runs[at]->size());
+    }
   }
 
   uint64_t Drop(const PageRange& range) {
