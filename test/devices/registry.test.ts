@@ -6,7 +6,7 @@ test("every kind of device state, each once", () => {
   assert.equal(deviceComponents.map(({ kind, version }) => `${kind} ${version}`).sort(), [
     "i8042 1",
     "serial 1",
-    "virtio-balloon 1",
+    "virtio-balloon 2",
     "virtio-console 1",
     "virtio-rng 1",
   ])

@@ -5,10 +5,12 @@ import * as Scope from "effect/Scope"
 import fc from "fast-check"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
+import { makeBalloon } from "../../src/devices/balloon/model.ts"
 import { makeConsole } from "../../src/devices/console/model.ts"
 import type { AnyDevice, VirtioResources } from "../../src/devices/device.ts"
 import { makeRng } from "../../src/devices/rng/model.ts"
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from "../../src/devices/virtio/constants.ts"
+import { everything, fakeDiscard } from "../support/balloon-driver.ts"
 import { makeRingMemory, type RingMemory } from "../support/ring-memory.ts"
 import { type DriverQueue, type FakeResources, fakeResources, turn, VirtioDriver } from "../support/virtio-driver.ts"
 
@@ -32,6 +34,12 @@ const kinds: { readonly name: string; readonly queues: number; readonly make: Ma
     queues: 2,
     make: (resources) =>
       Effect.tap(makeConsole(resources), (device) => device.send(new Uint8Array(30000).fill(0x5a)).pipe(Effect.orDie)),
+  },
+  {
+    name: "balloon",
+    queues: 5,
+    make: (resources) =>
+      makeBalloon({ ...resources, discard: fakeDiscard(resources.memory, resources.written) }, everything),
   },
 ]
 

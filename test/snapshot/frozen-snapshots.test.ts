@@ -11,7 +11,7 @@ import { kvmTest } from "../support/kvm.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 /** Every snapshot ever frozen. One that is not there any more fails the test. */
-const frozen: readonly string[] = ["1/first", "1/balloon-1", "1/host-profile"]
+const frozen: readonly string[] = ["1/first", "1/balloon-1", "1/balloon-2", "1/host-profile"]
 
 /** Copies a frozen snapshot to where it can be used, its memory unpacked. */
 const thaw = (name: string, to: string): void => {

@@ -17,6 +17,7 @@ import { makeVirtioMmio, type VirtioDevice } from "../virtio/mmio.ts"
 import type { Virtqueue } from "../virtio/queue.ts"
 import { readConfigSpace, writtenActual } from "./config-space.ts"
 import {
+  BALLOON_PAGE_SIZE,
   DEVICE_TYPE_BALLOON,
   VIRTIO_BALLOON_CMD_ID_DONE,
   VIRTIO_BALLOON_F_DEFLATE_ON_OOM,
@@ -30,7 +31,7 @@ import { collectChain, PfnCollector } from "./inflate.ts"
 import { type BalloonMetrics, makeBalloonMetrics } from "./metrics.ts"
 import { PageRanges } from "./page-ranges.ts"
 import { collectReports } from "./reporting.ts"
-import { balloonComponent, type BalloonState as SavedBalloon } from "./state.ts"
+import { type BalloonV2, balloonComponent } from "./state.ts"
 import {
   acceptsHints,
   BalloonEvent,
@@ -38,6 +39,7 @@ import {
   Hinting,
   hintCommandId,
   initialState,
+  lastRun,
   step,
 } from "./state-machine.ts"
 import { type BalloonStatistics, StatisticsValues } from "./statistics.ts"
@@ -72,7 +74,7 @@ export interface BalloonResources extends VirtioResources {
 }
 
 /** The balloon device. */
-export interface BalloonDevice extends VirtioDevice<SavedBalloon> {
+export interface BalloonDevice extends VirtioDevice<BalloonV2> {
   readonly metrics: Readonly<BalloonMetrics>
   /** What the machine's owner does with it. */
   readonly balloon: Balloon
@@ -113,7 +115,7 @@ interface Surroundings {
 }
 
 /** Behaviour of the device. Used by `control.ts`, which checks what it is asked for; not for anybody else. */
-export class BalloonModel implements VirtioModel<SavedBalloon> {
+export class BalloonModel implements VirtioModel<BalloonV2> {
   readonly deviceType = DEVICE_TYPE_BALLOON
   readonly features: bigint
   readonly queueMaxSizes: readonly number[]
@@ -216,7 +218,7 @@ export class BalloonModel implements VirtioModel<SavedBalloon> {
     if (this.#requestDue) this.requestStatistics()
   }
 
-  save(): SavedBalloon {
+  save(): BalloonV2 {
     const { state, statistics } = this
     return {
       targetPages: state.targetPages,
@@ -225,20 +227,24 @@ export class BalloonModel implements VirtioModel<SavedBalloon> {
       statistics: statistics.known(),
       heldStatistics: (state._tag === "Active" ? state.heldStatistics : undefined) ?? null,
       hintCommand: hintCommandId(state.hinting),
+      unknownStatistics: statistics.unknown(),
+      lastHintCommand: lastRun(state.hinting),
     }
   }
 
-  restore(saved: SavedBalloon): Effect.Effect<void, DeviceStateRefused> {
+  restore(saved: BalloonV2): Effect.Effect<void, DeviceStateRefused> {
     return Effect.suspend(() => {
-      const pages = this.memoryBytes / 4096
-      if (saved.targetPages > pages) {
-        const message = `${this.id}: the target is ${saved.targetPages} pages, of a memory of ${pages}`
-        return Effect.fail(new DeviceStateRefused({ message, device: this.id }))
+      const pages = this.memoryBytes / BALLOON_PAGE_SIZE
+      const refuse = (reason: string) =>
+        Effect.fail(new DeviceStateRefused({ message: `${this.id}: ${reason}`, device: this.id }))
+      if (saved.targetPages > pages) return refuse(`the target is ${saved.targetPages} pages, of a memory of ${pages}`)
+      const last = saved.lastHintCommand
+      if (last === 0 || (saved.hintCommand > VIRTIO_BALLOON_CMD_ID_DONE && saved.hintCommand !== last)) {
+        return refuse(`the last run of hinting was ${last}, yet the command is ${saved.hintCommand}`)
       }
       this.#disarm()
-      this.statistics.load(saved.statistics, [])
+      this.statistics.load(saved.statistics, saved.unknownStatistics)
       this.#restoredHeld = saved.heldStatistics ?? undefined
-      const last = Math.max(saved.hintCommand, VIRTIO_BALLOON_CMD_ID_DONE)
       const hinting = saved.hintCommand === 0 ? Hinting.Stopped({ last }) : Hinting.Done({ last })
       this.#announceDue = saved.hintCommand > VIRTIO_BALLOON_CMD_ID_DONE
       // What is known of the guest's memory is of another time.
