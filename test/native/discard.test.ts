@@ -519,8 +519,8 @@ for (const [name, source] of Object.entries(guests)) {
     `a running guest sees zero where memory was discarded, and what is written there later: ${name}`,
     async () => {
       const from = source()
-    const guest = tinyGuest(watching, { ramBytes: 4 * mebibyte, source: from })
-    if (from.kind === "file") closeSync(from.fd)
+      const guest = tinyGuest(watching, { ramBytes: 4 * mebibyte, source: from })
+      if (from.kind === "file") closeSync(from.fd)
       assert.is(guest.ram[codeAddress], watching[0])
       enterUserMode(guest)
       const told = new BigUint64Array(guest.memory.window(resultAddress, 16))
