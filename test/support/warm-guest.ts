@@ -11,11 +11,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
-import { MicroVm } from "../../src/index.ts"
+import { MicroVm, type MicroVmConfig } from "../../src/index.ts"
 
 export interface WarmGuestOptions {
   readonly memoryMib?: number
   readonly vcpus?: number
+  readonly devices?: MicroVmConfig["devices"]
 }
 
 const root = fileURLToPath(new URL("../../../", import.meta.url))
@@ -59,7 +60,11 @@ const ageOf = (path: string): number => {
 export const warmGuest = async (options: WarmGuestOptions = {}): Promise<string> => {
   const shelf = join(tmpdir(), `cryovm-warm-${process.getuid?.() ?? 0}`)
   mkdirSync(shelf, { recursive: true, mode: 0o700 })
-  const name = `${fingerprint()}-${options.vcpus ?? 1}cpu-${options.memoryMib ?? 128}mib`
+  const devices = createHash("sha256")
+    .update(JSON.stringify(options.devices ?? {}))
+    .digest("hex")
+    .slice(0, 8)
+  const name = `${fingerprint()}-${options.vcpus ?? 1}cpu-${options.memoryMib ?? 128}mib-${devices}`
   const dir = join(shelf, name)
   const lock = `${dir}.lock`
   for (;;) {
