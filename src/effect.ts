@@ -10,5 +10,6 @@
  * }))
  * ```
  */
+export type { Balloon } from "./devices/balloon/control.ts"
 export * from "./errors.ts"
 export * as MicroVm from "./micro-vm.ts"

@@ -45,6 +45,7 @@ test("a guest that runs short soon after the balloon grew is left alone for long
     assert.is(look(100, 50), 82)
     now += 1000
     assert.is(look(30, 82), 52)
+    assert.is(look(30, 52), 22, "still short, which is the same time")
     now += backOff * 1000 - 1
     assert.is(look(100, 50), undefined, `still backing off after ${backOff} s`)
     now += 1

@@ -52,6 +52,32 @@ kvmTest("memory goes to the host and comes back, and the statistics tell of it",
   assert.ok(deflated.minorFaults! > before.minorFaults!)
 })
 
+/** 4,096 pages of what the guest's allocator has in its middle. */
+const dirtyPages = async (vm: MicroVm): Promise<number> => Number(await vm.guest.readPhysical(16384n, 4096))
+
+kvmTest(
+  "what was discarded is zero in the guest's physical memory, also where the snapshot's file has other bytes",
+  async () => {
+    using scratch = temporaryDirectory()
+    const dir = join(scratch.path, "dirty")
+    {
+      await using vm = await MicroVm.restore(await warmGuest(plain), { resume: true })
+      await vm.guest.fillMemory(88, { huge: true })
+      await vm.guest.sleep(500)
+      assert.is(await dirtyPages(vm), 4096)
+      await vm.snapshot({ dir })
+      await inflateTo(vm, 100)
+      assert.is(await dirtyPages(vm), 0)
+      await inflateTo(vm, 0)
+      assert.ok((await dirtyPages(vm)) < 64, "the guest itself has used next to nothing of it meanwhile")
+    }
+    await using copy = await MicroVm.restore(dir, { resume: true })
+    assert.is(await dirtyPages(copy), 4096)
+    await inflateTo(copy, 100)
+    assert.is(await dirtyPages(copy), 0)
+  },
+)
+
 kvmTest("polling brings readings, stops, and starts again", async () => {
   await using vm = await MicroVm.restore(await warmGuest(plain), { resume: true })
   const balloon = vm.balloon!

@@ -104,8 +104,9 @@ export const decide = (
     // From what the guest has really given: a target that it has not reached yet holds nothing of it.
     const smaller = Math.min(bounded(Math.min(actualMib, targetMib) - (middle - availableMib)), targetMib)
     const soon = now - memory.grownAt <= 2 * rules.backOffMs
+    // Once for each time that the balloon grew: a guest that stays short for a while is not worse than one that was.
     const after = soon
-      ? backedOff(rested, rules, now)
+      ? { ...backedOff(rested, rules, now), grownAt: Number.NEGATIVE_INFINITY }
       : { ...rested, waitUntil: Math.max(rested.waitUntil, now + rules.backOffMs) }
     return { memory: after, targetMib: smaller < targetMib ? smaller : undefined }
   }
