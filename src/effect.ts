@@ -12,4 +12,14 @@
  */
 export type { Balloon } from "./devices/balloon/control.ts"
 export * from "./errors.ts"
+export type { HostProfile } from "./machine/host-profile.ts"
+export { formatHostProfile, parseHostProfile } from "./machine/host-profile-json.ts"
 export * as MicroVm from "./micro-vm.ts"
+export {
+  checkSnapshot as checkCompatibility,
+  measureHost as hostProfile,
+  needsOfSnapshot as describeNeeds,
+} from "./snapshot/compatibility/check.ts"
+export type { Compatibility, Finding, FindingCode, Severity, Verdict } from "./snapshot/compatibility/finding.ts"
+export type { SnapshotNeeds } from "./snapshot/compatibility/needs.ts"
+export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibility/needs-json.ts"

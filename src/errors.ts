@@ -37,8 +37,10 @@ export {
   SnapshotReadFailed,
   SnapshotWriteFailed,
 } from "./snapshot/bundle.ts"
+export { SnapshotIncompatible } from "./snapshot/compatibility/incompatible.ts"
 export { SnapshotInconsistent } from "./snapshot/open.ts"
 export { StateDowngradeLossy, StateInvalid, StateVersionUnsupported } from "./state/component.ts"
+export { DocumentInvalid } from "./state/document.ts"
 export {
   StateCorrupt,
   StateFormatTooNew,

@@ -31,8 +31,19 @@ export * from "./errors.ts"
 export type { ExecOptions, ExecResult } from "./guest/agent.ts"
 export type { Guest } from "./guest/promise.ts"
 export type { MachineState, MicroVmConfig } from "./machine/config.ts"
+export type { HostProfile } from "./machine/host-profile.ts"
+export { formatHostProfile, parseHostProfile } from "./machine/host-profile-json.ts"
 export type { MicroVmEvent, MicroVmState, RestoreOptions } from "./micro-vm.ts"
 export type { AbortOptions } from "./promise.ts"
+export {
+  checkCompatibility,
+  describeNeeds,
+  hostProfile,
+} from "./snapshot/compatibility/check.ts"
+export type { Compatibility, Finding, FindingCode, Severity, Verdict } from "./snapshot/compatibility/finding.ts"
+export type { CompatibilityOptions } from "./snapshot/compatibility/for-restore.ts"
+export type { SnapshotNeeds } from "./snapshot/compatibility/needs.ts"
+export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibility/needs-json.ts"
 export type { DumpProgress } from "./snapshot/dump-memory.ts"
 export { inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
 export type { SnapshotInfo, SnapshotOptions } from "./snapshot/write.ts"
@@ -77,6 +88,7 @@ export class MicroVm implements AsyncDisposable {
   /**
    * Brings a machine back from a snapshot directory: paused where it was, or running with `resume`. Memory is mapped,
    * not read; the directory has to stay as it is for as long as the machine lives.
+   * @throws SnapshotIncompatible where it will not run on this host, unless forced
    */
   static restore(dir: string, options: Vm.RestoreOptions & AbortOptions = {}): Promise<MicroVm> {
     return MicroVm.#open(Vm.restore(dir, options), options)

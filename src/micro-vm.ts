@@ -19,12 +19,15 @@ import { bootMachine, prepareBoot } from "./machine/boot-machine.ts"
 import type { MachineState, MicroVmConfig } from "./machine/config.ts"
 import type { VcpuFailed } from "./machine/errors.ts"
 import { requireHost } from "./machine/host.ts"
+import type { HostProfile } from "./machine/host-profile.ts"
 import { applyPausedTime, capturePausedTime, type PausedTime } from "./machine/kvm/paused-time.ts"
 import { memoryRegions } from "./machine/layout.ts"
 import { type Machine, makeMachine } from "./machine/machine.ts"
 import { describeVcpuFailure } from "./machine/vcpu-failure.ts"
 import { mapMemories } from "./memory/map-memory.ts"
 import { type KvmError, loadNative, type NativeHostProbe, type NativeVcpuStop, toKvmError } from "./native.ts"
+import { type CompatibilityOptions, requireCompatible } from "./snapshot/compatibility/for-restore.ts"
+import { hostOf } from "./snapshot/compatibility/this-host.ts"
 import { openSnapshot } from "./snapshot/open.ts"
 import { restoreMachine } from "./snapshot/restore-machine.ts"
 import { type SnapshotInfo, type SnapshotOptions, type SnapshotWriteError, writeSnapshot } from "./snapshot/write.ts"
@@ -65,6 +68,10 @@ export interface SerialConsole {
 export interface RestoreOptions {
   /** Run at once; otherwise the machine comes back paused. */
   readonly resume?: boolean
+  /** Try it even where the host is not compatible; what KVM itself refuses stays refused. */
+  readonly force?: boolean
+  /** How the compatibility of snapshot and host is judged. */
+  readonly compatibility?: CompatibilityOptions
 }
 
 /** One microVM. Made by {@link create} and {@link restore}; gone with the scope it was made in, or at `stop`. */
@@ -106,6 +113,7 @@ const EVENTS_KEPT = 256
 
 interface Foundation {
   readonly probe: NativeHostProbe
+  readonly host: HostProfile
   readonly machineState: MachineState
   /** Set for a restored machine: its clocks stand until it first runs. */
   readonly restoredTime: PausedTime | undefined
@@ -226,8 +234,8 @@ const assemble = (
     const save = (options: SnapshotOptions) =>
       Effect.gen(function* () {
         if (paused === undefined) return yield* Effect.die("a machine that is not paused cannot be saved")
-        const { machineState, probe } = foundation
-        const info = yield* writeSnapshot({ machine, machineState, probe, time: paused.time }, options)
+        const { machineState, probe, host } = foundation
+        const info = yield* writeSnapshot({ machine, machineState, probe, host, time: paused.time }, options)
         publish({ type: "snapshot", info })
         return info
       })
@@ -325,16 +333,20 @@ export const create = (config: MicroVmConfig = {}) =>
           onVcpuFailure: (stop) => callbacks.onVcpuFailure(stop),
           onReset: () => callbacks.onReset(),
         })
+        const host = yield* hostOf(machine.vm, probe)
         const machineState = yield* bootMachine(machine, plan, probe)
         return [
           machine,
-          { probe, machineState, restoredTime: undefined, initial: LifecycleState.Configured() },
+          { probe, host, machineState, restoredTime: undefined, initial: LifecycleState.Configured() },
         ] as const
       }).pipe(Scope.provide(scope)),
     )
   })
 
-/** Brings a machine back from a snapshot directory: paused where it was, or running with `resume`. */
+/**
+ * Brings a machine back from a snapshot directory: paused where it was, or running with `resume`. Fails with
+ * `SnapshotIncompatible` where it will not run on this host, unless forced.
+ */
 export const restore = (dir: string, options: RestoreOptions = {}) =>
   Effect.gen(function* () {
     const probe = yield* requireHost
@@ -350,10 +362,12 @@ export const restore = (dir: string, options: RestoreOptions = {}) =>
           onVcpuFailure: (stop) => callbacks.onVcpuFailure(stop),
           onReset: () => callbacks.onReset(),
         })
+        const host = yield* hostOf(machine.vm, probe)
+        if (options.force !== true) yield* requireCompatible(dir, opened, host, options.compatibility)
         const restoredTime = yield* restoreMachine(machine, opened.state)
         return [
           machine,
-          { probe, machineState: opened.state.machine, restoredTime, initial: LifecycleState.Paused() },
+          { probe, host, machineState: opened.state.machine, restoredTime, initial: LifecycleState.Paused() },
         ] as const
       }).pipe(Scope.provide(scope)),
     )

@@ -3,16 +3,18 @@
  * be asked on another.
  */
 import { machine as machineName, totalmem } from "node:os"
-import type { NativeHostProbe } from "../native.ts"
+import type { NativeHostProbe, NativeVm } from "../native.ts"
 import { PACKED_CPUID_BYTES, PACKED_MSR_BYTES, type StoredHostProfile } from "../state/host-profile.ts"
 import { type CpuidEntry, decodeCpuid } from "./kvm/cpuid.ts"
+import { featuresOf, withFeatures } from "./kvm/cpuid-features.ts"
 import { kvmEvidence, kvmKindOf } from "./kvm-kind.ts"
 
 /**
  * A host profile. `null` and a `tscKhz` of 0 are what is not known. Plain data; `hostProfileToJson` gives the form that
  * later releases read, too.
  *
- * `capabilities`: KVM_CHECK_EXTENSION by name without `KVM_CAP_`. `supportedCpuid`: KVM_GET_SUPPORTED_CPUID.
+ * `capabilities`: KVM_CHECK_EXTENSION by name without `KVM_CAP_`. `supportedCpuid`: KVM_GET_SUPPORTED_CPUID, and
+ * in it the features that KVM shows a guest even so.
  * `msrIndices`: KVM_GET_MSR_INDEX_LIST. `tscScales`: KVM_CAP_TSC_CONTROL. `memoryBytes`, `availableMemoryBytes`: RAM,
  * and what of it this process could have had. `cryovm`: what the release there reads.
  */
@@ -62,8 +64,8 @@ export const processorOf = (entries: readonly CpuidEntry[]): HostProfile["cpu"] 
 /** What a process may still take, heeding the limits of its control group. */
 export const availableMemory = (): number => process.availableMemory()
 
-/** What of a profile does not change while this process lives, of the host but for KVM. */
-const unchanging = () => {
+/** What of a profile is not KVM's to tell. */
+const hostItself = () => {
   const evidence = kvmEvidence()
   return {
     architecture: machineName(),
@@ -74,32 +76,49 @@ const unchanging = () => {
   }
 }
 
-let unchangingHere: ReturnType<typeof unchanging> | undefined
+/** What only a vCPU tells of its host. */
+export interface VcpuMeasures {
+  /** What KVM shows a guest that is set to all that KVM supports: the same, or more, where it does not heed what is set. */
+  readonly shownCpuid: Uint8Array
+  /** Frequency of a guest's TSC; 0 where KVM does not tell. */
+  readonly tscKhz: number
+}
+
+/** @param vm one that has never run, and whose vCPUs are still to be set up */
+export const measureVcpu = (vm: NativeVm, probe: NativeHostProbe): VcpuMeasures => {
+  vm.setVcpu(0, "cpuid2", probe.supportedCpuid)
+  return { shownCpuid: vm.getVcpu(0, "cpuid2"), tscKhz: vm.getTscKhz(0) }
+}
 
 /**
  * The profile of this host.
- * @param tscKhz frequency of a guest's TSC; 0 where KVM does not tell
+ * @param vcpu `undefined` where KVM makes no vCPU
  * @param cryovm what this release reads
  */
-export const hostProfile = (probe: NativeHostProbe, tscKhz: number, cryovm: ReaderProfile): HostProfile => {
-  unchangingHere ??= unchanging()
-  const supportedCpuid = decodeCpuid(probe.supportedCpuid)
+export const hostProfile = (
+  probe: NativeHostProbe,
+  vcpu: VcpuMeasures | undefined,
+  cryovm: ReaderProfile,
+): HostProfile => {
+  const supported = decodeCpuid(probe.supportedCpuid)
+  const supportedCpuid =
+    vcpu === undefined ? supported : withFeatures(supported, featuresOf(decodeCpuid(vcpu.shownCpuid)))
   return {
-    ...unchangingHere,
+    ...hostItself(),
     kernelRelease: probe.kernelRelease,
     kvmApiVersion: probe.apiVersion,
     capabilities: probe.capabilities,
     cpu: processorOf(supportedCpuid),
     supportedCpuid,
     msrIndices: probe.msrIndices,
-    tscKhz,
+    tscKhz: vcpu?.tscKhz ?? 0,
     tscScales: (probe.capabilities["TSC_CONTROL"] ?? 0) > 0,
     availableMemoryBytes: null,
     cryovm,
   }
 }
 
-const packWords = (words: readonly number[]): Uint8Array => {
+export const packWords = (words: readonly number[]): Uint8Array => {
   const bytes = new Uint8Array(words.length * 4)
   const view = new DataView(bytes.buffer)
   words.forEach((word, index) => {
@@ -115,7 +134,7 @@ const unpackWords = (bytes: Uint8Array): readonly number[] => {
   )
 }
 
-const packCpuid = (entries: readonly CpuidEntry[]): Uint8Array =>
+export const packCpuid = (entries: readonly CpuidEntry[]): Uint8Array =>
   packWords(
     entries.flatMap((entry) => [entry.function, entry.index, entry.flags, entry.eax, entry.ebx, entry.ecx, entry.edx]),
   )

@@ -7,10 +7,10 @@ import { HostUnsupported } from "./errors.ts"
 
 export const KVM_DEVICE = "/dev/kvm"
 
-const KVM_API_VERSION = 12
+export const KVM_API_VERSION = 12
 
 /** Capabilities that nothing here works without, by their names without `KVM_CAP_`, and what each is for. */
-const required: ReadonlyMap<string, string> = new Map([
+export const requiredCapabilities: ReadonlyMap<string, string> = new Map([
   ["IRQCHIP", "interrupt controllers in the kernel"],
   ["USER_MEMORY", "guest memory"],
   ["SET_TSS_ADDR", "real mode on Intel"],
@@ -44,7 +44,7 @@ const cannotOpen = (thrown: unknown): HostUnsupported => {
 
 /** What is missing of what is needed, one line each. */
 export const missingOf = (probe: NativeHostProbe): readonly string[] => {
-  const missing = [...required]
+  const missing = [...requiredCapabilities]
     .filter(([name]) => (probe.capabilities[name] ?? 0) <= 0)
     .map(([name, purpose]) => `KVM_CAP_${name} (${purpose})`)
   if (probe.apiVersion === KVM_API_VERSION) return missing
@@ -57,12 +57,19 @@ export const probeHost: Effect.Effect<NativeHostProbe, HostUnsupported | NativeA
   return yield* Effect.try({ try: () => native.probeHost(KVM_DEVICE), catch: cannotOpen })
 })
 
-/** Asks the host, and fails with everything that is missing. */
+/** What the host said once is taken to stay so: a KVM exchanged under a process without machines goes unnoticed. */
+let provenHost: NativeHostProbe | undefined
+
+/** Asks the host, the first time in a process, and fails with everything that is missing. */
 export const requireHost: Effect.Effect<NativeHostProbe, HostUnsupported | NativeAddonMissing> = Effect.gen(
   function* () {
+    if (provenHost !== undefined) return provenHost
     const probe = yield* probeHost
     const missing = missingOf(probe)
-    if (missing.length === 0) return probe
+    if (missing.length === 0) {
+      provenHost = probe
+      return probe
+    }
     return yield* new HostUnsupported({
       message: `this host's KVM lacks ${missing.join(", ")}; a newer host kernel is needed`,
       missing,

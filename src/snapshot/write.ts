@@ -6,7 +6,7 @@ import { open } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import type { MachineState } from "../machine/config.ts"
-import { hostProfile, packHostProfile } from "../machine/host-profile.ts"
+import { type HostProfile, packHostProfile } from "../machine/host-profile.ts"
 import type { PausedTime } from "../machine/kvm/paused-time.ts"
 import type { Machine } from "../machine/machine.ts"
 import type { KvmError, NativeHostProbe } from "../native.ts"
@@ -23,7 +23,6 @@ import {
   writeBundleFile,
 } from "./bundle.ts"
 import { type DumpProgress, dumpMemory } from "./dump-memory.ts"
-import { readerProfile } from "./reader.ts"
 import { saveMachine } from "./save-machine.ts"
 
 export interface SnapshotOptions {
@@ -62,6 +61,7 @@ export interface SnapshotSource {
   readonly machine: Machine
   readonly machineState: MachineState
   readonly probe: NativeHostProbe
+  readonly host: HostProfile
   /** What the machine's clocks showed when it was paused. */
   readonly time: PausedTime
 }
@@ -111,7 +111,7 @@ export const writeSnapshot = (
   const write = (temporary: string) =>
     Effect.gen(function* () {
       const began = performance.now()
-      const { machine, machineState, probe } = source
+      const { machine, machineState, probe, host } = source
       const sections = yield* saveMachine(machine, machineState, probe.msrIndices, source.time)
       const layout = memoryLayout(machine)
       const manifest: Manifest = {
@@ -127,7 +127,7 @@ export const writeSnapshot = (
         },
         memory: layout,
         components: componentsOf(sections),
-        host: packHostProfile(hostProfile(probe, machine.vm.getTscKhz(0), readerProfile)),
+        host: packHostProfile(host),
         parent: null,
         resources: [],
       }

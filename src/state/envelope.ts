@@ -7,7 +7,7 @@
  * unpacked, and a length before it is allocated.
  */
 import * as Schema from "effect/Schema"
-import { component, StateInvalid, StateVersionUnsupported } from "./component.ts"
+import { component, StateInvalid, StateVersionUnsupported, type VersionedPayload } from "./component.ts"
 import { type Producer, StateFormatTooNew } from "./envelope-errors.ts"
 import {
   checkDigest,
@@ -64,6 +64,8 @@ export interface Envelope {
 /** A `state.cryo` that was read and checked whole. */
 export interface DecodedEnvelope extends Envelope {
   readonly header: StateHeader
+  /** The version that the manifest was written in. */
+  readonly manifestVersion: number
 }
 
 /** The lines for a manifest's `components` that describe these sections. */
@@ -132,12 +134,8 @@ const producerOf = (manifest: Uint8Array): Producer | undefined => {
 const writtenBy = (producer: Producer | undefined): string =>
   producer === undefined ? "" : `, written by ${producer.name} ${producer.version}`
 
-/**
- * Checks and reads a manifest alone, for which the sections need not be there.
- * @param bytes the `manifestLength` bytes after the header
- * @throws StateFormatTooNew, StateCorrupt, StateInvalid, StateVersionUnsupported
- */
-export const decodeManifest = (header: StateHeader, bytes: Uint8Array): Manifest => {
+/** @throws StateFormatTooNew, StateCorrupt, StateInvalid, StateVersionUnsupported */
+const readManifestRecord = (header: StateHeader, bytes: Uint8Array): VersionedPayload => {
   checkDigest("manifest", bytes, header.manifestDigest)
   if (header.formatVersion > FORMAT_VERSION) {
     const producer = producerOf(bytes)
@@ -157,8 +155,16 @@ export const decodeManifest = (header: StateHeader, bytes: Uint8Array): Manifest
       supported: ManifestComponent.schemas.map((_, index) => index + 1),
     })
   }
-  return ManifestComponent.decode(record)
+  return record
 }
+
+/**
+ * Checks and reads a manifest alone, for which the sections need not be there.
+ * @param bytes the `manifestLength` bytes after the header
+ * @throws StateFormatTooNew, StateCorrupt, StateInvalid, StateVersionUnsupported
+ */
+export const decodeManifest = (header: StateHeader, bytes: Uint8Array): Manifest =>
+  ManifestComponent.decode(readManifestRecord(header, bytes))
 
 /**
  * Checks and reads a whole `state.cryo`. The sections' payloads are still encoded: a registry reads them.
@@ -168,10 +174,11 @@ export const decodeManifest = (header: StateHeader, bytes: Uint8Array): Manifest
 export const decodeEnvelope = (bytes: Uint8Array): DecodedEnvelope => {
   const header = readHeader(bytes)
   const sectionsAt = header.headerLength + header.manifestLength
-  const manifest = decodeManifest(header, bytes.subarray(header.headerLength, sectionsAt))
+  const record = readManifestRecord(header, bytes.subarray(header.headerLength, sectionsAt))
+  const manifest = ManifestComponent.decode(record)
   const body = bytes.subarray(sectionsAt)
   checkDigest("sections", body, header.sectionsDigest)
   const sections = SectionList.decode({ version: 1, payload: body })
   checkComponents(manifest, sections)
-  return { header, manifest, sections }
+  return { header, manifest, manifestVersion: record.version, sections }
 }

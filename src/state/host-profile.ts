@@ -43,7 +43,7 @@ export const HostProfileV1 = Schema.Struct({
     stepping: U8,
     brand: Schema.String,
   }),
-  /** KVM_GET_SUPPORTED_CPUID, packed. */
+  /** KVM_GET_SUPPORTED_CPUID with the features that KVM shows a guest even so, packed. */
   supportedCpuid: Schema.NullOr(inWholes(PACKED_CPUID_BYTES)),
   /** KVM_GET_MSR_INDEX_LIST, packed. */
   msrIndices: Schema.NullOr(inWholes(PACKED_MSR_BYTES)),

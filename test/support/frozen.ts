@@ -1,6 +1,7 @@
 /** Where what was released is kept, and what of this release belongs there. */
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { snapshotNeedsComponent } from "../../src/snapshot/compatibility/needs.ts"
 import { registry } from "../../src/snapshot/sections.ts"
 import { describeSchema, type Json } from "../../src/state/describe-schema.ts"
 import { hostProfileComponent } from "../../src/state/host-profile.ts"
@@ -15,7 +16,7 @@ export const snapshotsDir = join(fixtures, "snapshots")
 
 /** Description of every version of every component of this release, by the name of its file. */
 export const schemasOfThisRelease = (): ReadonlyMap<string, Json> => {
-  const components = [ManifestComponent, hostProfileComponent, ...registry.components]
+  const components = [ManifestComponent, hostProfileComponent, snapshotNeedsComponent, ...registry.components]
   return new Map(
     components.flatMap((component) =>
       component.schemas.map(

@@ -21,6 +21,7 @@ import {
   type MsrEntry,
   stateMsrIndices,
 } from "./msrs.ts"
+import { isNestedIdle } from "./nested-state.ts"
 import { clockToSet, type PausedTime, type VcpuTime } from "./paused-time.ts"
 import { KvmPitState2, withoutLoadTimes } from "./pit.ts"
 import { KvmRegs } from "./regs.ts"
@@ -128,7 +129,7 @@ export const saveVcpu = (vm: NativeVm, index: number, msrIndices: readonly numbe
 }
 
 /** Tolerance of a frequency: what NTP can trim, and what one measurement of it differs from the next. */
-const TSC_TOLERANCE = 250e-6
+export const TSC_TOLERANCE = 250e-6
 
 const restoreTscFrequency = (vm: NativeVm, index: number, savedKhz: number): void => {
   const hostKhz = vm.getTscKhz(index)
@@ -143,15 +144,6 @@ const restoreTscFrequency = (vm: NativeVm, index: number, savedKhz: number): voi
       cause,
     })
   }
-}
-
-/** `struct kvm_nested_state`: u16 flags (bit 0: in guest mode), u16 format (0: VMX), u32 size, then u64 vmxon_pa. */
-const isNestedIdle = (state: Uint8Array): boolean => {
-  const view = new DataView(state.buffer, state.byteOffset, state.byteLength)
-  if (state.length < 16) return true
-  const inGuestMode = (view.getUint16(0, true) & 1) !== 0
-  const hasVmxon = view.getUint16(2, true) === 0 && view.getBigUint64(8, true) !== 0xffff_ffff_ffff_ffffn
-  return !inGuestMode && !hasVmxon
 }
 
 /** An idle nested state is what a fresh vCPU has anyway, and says nothing on a host of another vendor. */

@@ -1,0 +1,80 @@
+/** Whether a snapshot runs on a host, as it is asked from outside. */
+import * as Effect from "effect/Effect"
+import type { HostUnsupported } from "../../machine/errors.ts"
+import type { HostProfile } from "../../machine/host-profile.ts"
+import type { NativeAddonMissing } from "../../native.ts"
+import { type AbortOptions, run } from "../../promise.ts"
+import type { StateInvalid, StateVersionUnsupported } from "../../state/component.ts"
+import type { StateFormatTooNew } from "../../state/envelope-errors.ts"
+import { ManifestComponent } from "../../state/manifest.ts"
+import { readStateFile, type StateReadError } from "../bundle.ts"
+import { compare } from "./compare.ts"
+import { needsOfEnvelope } from "./derive.ts"
+import { gatherFacts } from "./facts.ts"
+import { type Compatibility, judge } from "./finding.ts"
+import type { SnapshotNeeds } from "./needs.ts"
+import { measureHost } from "./this-host.ts"
+
+export { measureHost } from "./this-host.ts"
+
+/** Why it cannot be told whether a snapshot runs. */
+export type CheckError = StateReadError | HostUnsupported | NativeAddonMissing
+
+/**
+ * What the snapshot in a directory needs of a host, from its state file alone. The result, as JSON, answers
+ * {@link checkSnapshot} where the snapshot itself is not at hand.
+ */
+export const needsOfSnapshot = (dir: string): Effect.Effect<SnapshotNeeds, StateReadError> =>
+  readStateFile(dir).pipe(
+    Effect.flatMap((envelope) =>
+      Effect.try({ try: () => needsOfEnvelope(envelope), catch: (error) => error as StateInvalid }),
+    ),
+  )
+
+const tooNew = (error: StateFormatTooNew | StateVersionUnsupported): Compatibility => {
+  const [expected, readable] =
+    error._tag === "StateFormatTooNew"
+      ? [`format version ${error.formatVersion}`, error.readableVersion]
+      : [`${ManifestComponent.kind} of version ${error.version}`, Math.max(...error.supported)]
+  return judge([
+    {
+      code: "format-too-new",
+      severity: "blocker",
+      subject: "state.cryo",
+      expected,
+      actual: `up to version ${readable} is read here`,
+      remedy: "use a newer cryovm",
+    },
+  ])
+}
+
+/**
+ * Whether a snapshot runs on a host, and all that speaks against it.
+ * @param snapshot a directory, or what {@link needsOfSnapshot} gave
+ * @param host a profile of another host, which is then not this one: neither its KVM nor the files that the snapshot
+ *   names are looked at here; without it this host is measured, and the files are looked at where a directory is given
+ */
+export const checkSnapshot = (
+  snapshot: string | SnapshotNeeds,
+  host?: HostProfile,
+): Effect.Effect<Compatibility, CheckError> =>
+  Effect.gen(function* () {
+    const needs = typeof snapshot === "string" ? yield* needsOfSnapshot(snapshot) : snapshot
+    if (host !== undefined) return compare(needs, host)
+    const facts = typeof snapshot === "string" ? yield* gatherFacts(snapshot, needs) : undefined
+    return compare(needs, yield* measureHost, facts)
+  }).pipe(Effect.catchTag(["StateFormatTooNew", "StateVersionUnsupported"], (error) => Effect.succeed(tooNew(error))))
+
+/** {@link measureHost} as a Promise: the profile of this host. @throws HostUnsupported, NativeAddonMissing */
+export const hostProfile = (options?: AbortOptions): Promise<HostProfile> => run(measureHost, options)
+
+/** {@link needsOfSnapshot} as a Promise. */
+export const describeNeeds = (dir: string, options?: AbortOptions): Promise<SnapshotNeeds> =>
+  run(needsOfSnapshot(dir), options)
+
+/** {@link checkSnapshot} as a Promise. */
+export const checkCompatibility = (
+  snapshot: string | SnapshotNeeds,
+  host?: HostProfile,
+  options?: AbortOptions,
+): Promise<Compatibility> => run(checkSnapshot(snapshot, host), options)
