@@ -8,7 +8,8 @@ import {
   VIRTIO_BALLOON_F_PAGE_REPORTING,
   VIRTIO_BALLOON_F_STATS_VQ,
 } from "../../src/devices/balloon/constants.ts"
-import { type BalloonDevice, type BalloonOptions, makeBalloon } from "../../src/devices/balloon/model.ts"
+import { type BalloonDevice, makeBalloon } from "../../src/devices/balloon/model.ts"
+import type { BalloonOptions } from "../../src/devices/balloon/offer.ts"
 import type { VirtioResources } from "../../src/devices/device.ts"
 import { type Discard, type DiscardRegion, makeDiscard } from "../../src/memory/discard.ts"
 import type { GuestMemory } from "../../src/memory/guest-memory.ts"

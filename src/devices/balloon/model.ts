@@ -20,15 +20,13 @@ import {
   BALLOON_PAGE_SIZE,
   DEVICE_TYPE_BALLOON,
   VIRTIO_BALLOON_CMD_ID_DONE,
-  VIRTIO_BALLOON_F_DEFLATE_ON_OOM,
-  VIRTIO_BALLOON_F_FREE_PAGE_HINT,
-  VIRTIO_BALLOON_F_PAGE_REPORTING,
   VIRTIO_BALLOON_F_STATS_VQ,
 } from "./constants.ts"
 import { type Balloon, makeBalloonControl } from "./control.ts"
 import { commandOf } from "./hinting.ts"
 import { collectChain, PfnCollector } from "./inflate.ts"
 import { type BalloonMetrics, makeBalloonMetrics } from "./metrics.ts"
+import { type BalloonOptions, featuresOf, type QueueRole, queueSizes, rolesOf } from "./offer.ts"
 import { PageRanges } from "./page-ranges.ts"
 import { collectReports } from "./reporting.ts"
 import { type BalloonV2, balloonComponent } from "./state.ts"
@@ -44,30 +42,8 @@ import {
 } from "./state-machine.ts"
 import { type BalloonStatistics, StatisticsValues } from "./statistics.ts"
 
-const PAGES_QUEUE_SIZE = 256
-const STATISTICS_QUEUE_SIZE = 16
-const HINTING_QUEUE_SIZE = 256
-/** Linux reports 32 ranges at once, and asks for a queue of at least as many. */
-const REPORTING_QUEUE_SIZE = 64
-
 /** Readings that a slow reader of the statistics stream may be behind. */
 const STATISTICS_KEPT = 64
-
-export interface BalloonOptions {
-  /** Default `balloon0`. */
-  readonly id?: string
-  /** What the guest is asked for from the start, in pages of 4 KiB. */
-  readonly targetPages?: number
-  /** Offer VIRTIO_BALLOON_F_DEFLATE_ON_OOM: the guest takes pages back before it kills a process for memory. */
-  readonly deflateOnOom?: boolean
-  /** Offer the statistics queue; on unless told otherwise. */
-  readonly statistics?: boolean
-  /** Milliseconds from one reading of the statistics to the next; 0, the default, for none. */
-  readonly statisticsIntervalMs?: number
-  /** Offer free page hinting. See `hinting.ts` for what it relies on. */
-  readonly freePageHinting?: boolean
-  readonly freePageReporting?: boolean
-}
 
 export interface BalloonResources extends VirtioResources {
   readonly discard: Discard
@@ -79,31 +55,6 @@ export interface BalloonDevice extends VirtioDevice<BalloonV2> {
   /** What the machine's owner does with it. */
   readonly balloon: Balloon
 }
-
-type QueueRole = "inflate" | "deflate" | "statistics" | "hinting" | "reporting"
-
-/** Section 5.5.2: a queue of a feature that is not offered is not there, and those after it move up. */
-const rolesOf = (options: BalloonOptions): readonly QueueRole[] => [
-  "inflate",
-  "deflate",
-  ...(options.statistics === false ? [] : (["statistics"] as const)),
-  ...(options.freePageHinting === true ? (["hinting"] as const) : []),
-  ...(options.freePageReporting === true ? (["reporting"] as const) : []),
-]
-
-const queueSizes: Readonly<Record<QueueRole, number>> = {
-  inflate: PAGES_QUEUE_SIZE,
-  deflate: PAGES_QUEUE_SIZE,
-  statistics: STATISTICS_QUEUE_SIZE,
-  hinting: HINTING_QUEUE_SIZE,
-  reporting: REPORTING_QUEUE_SIZE,
-}
-
-const featuresOf = (options: BalloonOptions): bigint =>
-  (options.statistics === false ? 0n : VIRTIO_BALLOON_F_STATS_VQ) |
-  (options.deflateOnOom === true ? VIRTIO_BALLOON_F_DEFLATE_ON_OOM : 0n) |
-  (options.freePageHinting === true ? VIRTIO_BALLOON_F_FREE_PAGE_HINT : 0n) |
-  (options.freePageReporting === true ? VIRTIO_BALLOON_F_PAGE_REPORTING : 0n)
 
 /** What of the world a model needs besides its host. */
 interface Surroundings {
