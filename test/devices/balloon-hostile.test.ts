@@ -34,6 +34,7 @@ type Act =
       readonly write: boolean
     }
   | { readonly kind: "loop" | "outside" | "jump"; readonly queue: number; readonly value: number }
+  | { readonly kind: "pages"; readonly pfns: readonly number[] }
   | { readonly kind: "config"; readonly at: number; readonly value: number }
   | { readonly kind: "words"; readonly at: number; readonly words: readonly number[] }
   | {
@@ -63,6 +64,13 @@ const act: fc.Arbitrary<Act> = fc.oneof(
     queue,
     value: fc.nat(0xffff),
   }),
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant("pages" as const),
+      pfns: fc.array(word, { minLength: 1, maxLength: 32 }),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("config" as const), at: fc.nat(20), value: word }) },
   {
     weight: 6,
@@ -111,6 +119,11 @@ const perform = (setup: BalloonSetup, next: Act): void => {
     case "jump":
       driver.queues[next.queue]!.setAvailableIndex(next.value)
       driver.notify(next.queue)
+      return
+    case "pages":
+      for (const [index, pfn] of next.pfns.entries()) memory.view.setUint32(DATA + 4 * index, pfn, true)
+      driver.queues[INFLATE]!.add([{ address: DATA, length: 4 * next.pfns.length }])
+      driver.notify(INFLATE)
       return
     case "config":
       device.registers.write(Register.Config + next.at, 4, next.value)
