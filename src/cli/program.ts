@@ -3,6 +3,7 @@ import { Command } from "commander"
 import { packageVersion } from "../version.ts"
 import { registerDemo } from "./commands/demo.ts"
 import { registerDoctor } from "./commands/doctor.ts"
+import { registerHostProfile } from "./commands/host-profile.ts"
 import { registerRestore } from "./commands/restore.ts"
 import { registerRun } from "./commands/run.ts"
 import { registerSnapshot } from "./commands/snapshot.ts"
@@ -17,7 +18,8 @@ Examples:
   cryovm run --exec "uname -a"                     boot a guest for one command
   cryovm run --snapshot-on-exit warm --exec true   boot a guest and save it
   cryovm restore warm --exec "uname -a"            bring it back in milliseconds
-  cryovm snapshot info warm                        what a snapshot holds`
+  cryovm snapshot info warm                        what a snapshot holds
+  cryovm snapshot check warm                       does it run here, or elsewhere?`
 
 /** Commander's own messages, in the form of all others. */
 const printUsageError = (message: string, write: (text: string) => void): void => {
@@ -47,5 +49,6 @@ export const buildProgram = (context: CliContext): Command => {
   registerSnapshot(program, context)
   registerDemo(program, context)
   registerDoctor(program, context)
+  registerHostProfile(program, context)
   return program
 }

@@ -5,7 +5,16 @@ import * as assert from "uvu/assert"
 import { packageVersion } from "../../src/version.ts"
 import { cryovm, main } from "./support.ts"
 
-const commands = [["run"], ["restore"], ["snapshot", "info"], ["demo"], ["doctor"]]
+const commands = [
+  ["run"],
+  ["restore"],
+  ["snapshot", "info"],
+  ["snapshot", "check"],
+  ["snapshot", "needs"],
+  ["demo"],
+  ["doctor"],
+  ["host-profile"],
+]
 
 test("the file can be run as a command", () => {
   assert.ok(readFileSync(main, "utf8").startsWith("#!/usr/bin/env node\n"))
@@ -58,6 +67,9 @@ const mistakes: readonly (readonly [readonly string[], string])[] = [
   [["run", "--overwrite"], "--overwrite"],
   [["run", "--snapshot-on-exit"], "--snapshot-on-exit"],
   [["restore"], "dir"],
+  [["snapshot", "check"], "snapshot"],
+  [["snapshot", "check", "warm", "--host", ""], "--host"],
+  [["host-profile", "--output", ""], "--output"],
   [["restore", "x", "--exec", "true", "--keep-paused"], "--keep-paused"],
   [["snapshot", "info"], "dir"],
   [["demo", "--keep", ""], "--keep"],

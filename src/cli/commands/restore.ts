@@ -13,6 +13,7 @@ import { UsageError } from "../usage.ts"
 
 interface RestoreOptions extends SessionOptions {
   readonly keepPaused?: boolean
+  readonly force?: boolean
 }
 
 const MIB = 2 ** 20
@@ -60,7 +61,7 @@ const restore = async (dir: string, options: RestoreOptions, context: CliContext
   const { planSession, runSession } = await import("../session/session.ts")
   const plan = await planSession(options.keepPaused ? { ...options, json: false } : options, context)
   const began = performance.now()
-  await using vm = await MicroVm.restore(dir, { signal })
+  await using vm = await MicroVm.restore(dir, { signal, force: options.force === true })
   if (options.keepPaused) {
     showPaused(dir, vm, performance.now() - began, options.json === true)
     if (options.json || !(await awaitEnter(signal))) return ExitCode.ok
@@ -81,6 +82,7 @@ export const registerRestore = (program: Command, context: CliContext): void => 
     .summary("bring a guest back from a snapshot")
     .description("Bring a guest back from a snapshot, and go on with it. The snapshot stays as it is.")
     .argument("<dir>", "the snapshot's directory")
+    .option("--force", 'restore it even where "cryovm snapshot check" says that it will not run')
     .option("--keep-paused", "say what came back, and let it run at Enter; without a terminal, end")
   addSessionOptions(command).addHelpText("after", sessionHelp)
   addCommonOptions(command, "with --exec or --keep-paused: print one JSON object", examples).action(

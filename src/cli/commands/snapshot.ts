@@ -9,6 +9,7 @@ import { formatBytes, plural } from "../output/format.ts"
 import { printJson } from "../output/json.ts"
 import { indented, table } from "../output/table.ts"
 import { type Paint, painter, printable } from "../output/terminal.ts"
+import { registerSnapshotCheck } from "./snapshot-check.ts"
 
 const sizeOf = (path: string): Promise<number | undefined> =>
   stat(path).then(
@@ -89,4 +90,5 @@ export const registerSnapshot = (program: Command, context: CliContext): void =>
   addCommonOptions(command, "print the manifest as JSON", examples).action((dir: string, options: CommonOptions) =>
     info(dir, options, context),
   )
+  registerSnapshotCheck(snapshot, context)
 }
