@@ -21,5 +21,6 @@ export {
   needsOfSnapshot as describeNeeds,
 } from "./snapshot/compatibility/check.ts"
 export type { Compatibility, Finding, FindingCode, Severity, Verdict } from "./snapshot/compatibility/finding.ts"
+export type { CompatibilityOptions } from "./snapshot/compatibility/for-restore.ts"
 export type { SnapshotNeeds } from "./snapshot/compatibility/needs.ts"
 export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibility/needs-json.ts"

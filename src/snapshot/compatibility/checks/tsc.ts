@@ -21,7 +21,7 @@ export const checkTsc: Check = ({ vcpu }, { tscKhz, tscScales }) => {
     const remedy = "nothing: the host's KVM scales it"
     return [{ ...finding, code: "tsc-scaled", severity: "info", remedy }]
   }
-  const actual = `${finding.actual}, and no scaling`
+  const actual = `${finding.actual}, and ${tscScales === null ? "whether it scales is not known" : "no scaling"}`
   const remedy = "restore on a host with TSC scaling or with the same frequency"
   return [{ ...finding, actual, code: "tsc-frequency", severity: "blocker", remedy }]
 }
