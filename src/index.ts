@@ -28,8 +28,17 @@ export type { Balloon } from "./devices/balloon/promise.ts"
 export type { BalloonState } from "./devices/balloon/state-machine.ts"
 export type { BalloonStatistics } from "./devices/balloon/statistics.ts"
 export * from "./errors.ts"
-export type { ExecOptions, ExecResult } from "./guest/agent.ts"
 export type { Guest } from "./guest/promise.ts"
+export type {
+  AgentHello,
+  ExecOptions,
+  ExecResult,
+  FillMemoryOptions,
+  FillMemoryResult,
+  GuestCounter,
+  GuestTime,
+  ReadMemoryResult,
+} from "./guest/types.ts"
 export type { MachineState, MicroVmConfig } from "./machine/config.ts"
 export type { HostProfile } from "./machine/host-profile.ts"
 export { formatHostProfile, parseHostProfile } from "./machine/host-profile-json.ts"

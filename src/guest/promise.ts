@@ -2,17 +2,17 @@
  * The guest agent as Promises, word for word what `agent.ts` gives as Effects.
  */
 import { type AbortOptions, run } from "../promise.ts"
+import type { GuestAgent } from "./agent.ts"
 import type {
   AgentHello,
   ExecOptions,
   ExecResult,
   FillMemoryOptions,
   FillMemoryResult,
-  GuestAgent,
   GuestCounter,
   GuestTime,
   ReadMemoryResult,
-} from "./agent.ts"
+} from "./types.ts"
 
 /** The agent in the guest. */
 export class Guest {
