@@ -1,0 +1,80 @@
+/** A microVM as its users see it: what it does, what it tells, what it is asked. Made in `micro-vm.ts`. */
+import type * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
+import type { Balloon } from "./devices/balloon/control.ts"
+import type { DeviceClosed } from "./devices/device.ts"
+import type { GuestAgent } from "./guest/agent.ts"
+import type { MachineState } from "./machine/config.ts"
+import type { VcpuFailed } from "./machine/errors.ts"
+import type { KvmError } from "./native.ts"
+import type { CompatibilityOptions } from "./snapshot/compatibility/for-restore.ts"
+import type { SnapshotInfo, SnapshotOptions, SnapshotWriteError } from "./snapshot/write.ts"
+import type { LifecycleState, WrongState } from "./state/lifecycle.ts"
+
+/** Where a machine's lifecycle stands, in a word. */
+export type MicroVmState = "configured" | "running" | "paused" | "stopped" | "failed"
+
+export const stateName = (state: LifecycleState): MicroVmState => state._tag.toLowerCase() as MicroVmState
+
+/** What happens to a machine, as it happens. */
+export type MicroVmEvent =
+  /** The lifecycle moved on. */
+  | { readonly type: "state"; readonly state: MicroVmState }
+  /** A vCPU cannot go on; the machine is failed. */
+  | { readonly type: "vcpuFailed"; readonly error: VcpuFailed }
+  /** The guest asked for a reset, which ends this machine. */
+  | { readonly type: "guestReset" }
+  /** A snapshot is on disk, whole. */
+  | { readonly type: "snapshot"; readonly info: SnapshotInfo }
+
+/** The serial console, COM1 of the guest. */
+export interface SerialConsole {
+  /** Output from here on, preceded by what is kept of the output so far (64 KiB at most). */
+  readonly output: Stream.Stream<Uint8Array>
+  /** Types into the console; waits while the guest does not read. */
+  readonly write: (input: string | Uint8Array) => Effect.Effect<void, DeviceClosed>
+}
+
+export interface RestoreOptions {
+  /** Run at once; otherwise the machine comes back paused. */
+  readonly resume?: boolean
+  /** Try it even where the host is not compatible; what KVM itself refuses stays refused. */
+  readonly force?: boolean
+  /** How the compatibility of snapshot and host is judged. */
+  readonly compatibility?: CompatibilityOptions
+}
+
+/** One microVM. Made by `create` and `restore`; gone with the scope it was made in, or at `stop`. */
+export interface MicroVm {
+  /** The agent in the guest: programs, files, memory. */
+  readonly guest: GuestAgent
+  readonly console: SerialConsole
+  /** The machine's balloon, where it was made with one (`devices.balloon`). */
+  readonly balloon: Balloon | undefined
+  /** Where the lifecycle stands. */
+  readonly state: Effect.Effect<LifecycleState>
+  /** Where it stands, and every later state. */
+  readonly states: Stream.Stream<LifecycleState>
+  /** Events from the subscription on; ends when the machine has stopped. A slow reader loses the oldest of 256. */
+  readonly events: Stream.Stream<MicroVmEvent>
+  /** What the machine was made of. */
+  readonly machine: MachineState
+  /** Bytes of guest memory resident in this process. */
+  readonly residentBytes: Effect.Effect<number, KvmError>
+  /** Runs a configured machine. */
+  readonly start: Effect.Effect<void, WrongState | KvmError>
+  /** Stops every vCPU at an instruction boundary. */
+  readonly pause: Effect.Effect<void, WrongState | KvmError | VcpuFailed>
+  readonly resume: Effect.Effect<void, WrongState | KvmError>
+  /**
+   * Saves the machine whole into a directory of its own. A running machine is paused for it and runs on afterwards,
+   * whether or not the snapshot succeeded. Interruption leaves no snapshot and the machine as it was.
+   */
+  readonly snapshot: (
+    options: SnapshotOptions,
+  ) => Effect.Effect<SnapshotInfo, SnapshotWriteError | WrongState | KvmError | VcpuFailed>
+  /** Ends the machine and gives everything back. Safe to call again. */
+  readonly stop: Effect.Effect<void>
+  /** Waits until the machine has stopped, by `stop` or by the guest's own reset. Fails where it failed. */
+  readonly stopped: Effect.Effect<void, VcpuFailed>
+}
