@@ -59,7 +59,10 @@ export type { SnapshotInfo, SnapshotOptions } from "./snapshot/write.ts"
 
 /** The serial console, COM1 of the guest. */
 export interface Console {
-  /** Output as it comes, preceded by what is kept of the output so far (64 KiB at most). Each loop has its own. */
+  /**
+   * Output as it comes, preceded by what is kept of the output so far (64 KiB at most). Each loop has its own. Ends
+   * when the machine has stopped or failed; `stopped()` tells which.
+   */
   readonly output: AsyncIterable<Uint8Array>
   /** Types into the console; waits while the guest does not read. */
   write(input: string | Uint8Array, options?: AbortOptions): Promise<void>

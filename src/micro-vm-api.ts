@@ -29,7 +29,10 @@ export type MicroVmEvent =
 
 /** The serial console, COM1 of the guest. */
 export interface SerialConsole {
-  /** Output from here on, preceded by what is kept of the output so far (64 KiB at most). */
+  /**
+   * Output from here on, preceded by what is kept of the output so far (64 KiB at most). Ends when the machine has
+   * stopped or failed; `stopped` tells which.
+   */
   readonly output: Stream.Stream<Uint8Array>
   /** Types into the console; waits while the guest does not read. */
   readonly write: (input: string | Uint8Array) => Effect.Effect<void, DeviceClosed>

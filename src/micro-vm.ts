@@ -125,6 +125,7 @@ const assemble = (
         const error = describeFailure(stop)
         yield* move(LifecycleEvent.Fail({ error }))
         publish({ type: "vcpuFailed", error })
+        machine.serial.endOutput()
         guest.close(new GuestUnavailable({ message: `the machine failed: ${error.message}`, cause: error }))
         yield* Deferred.fail(stopped, error)
       })

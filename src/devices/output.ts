@@ -24,6 +24,7 @@ export class DeviceOutput {
   readonly #device: string
   readonly #listeners: Set<OutputListener> = new Set()
   readonly #endings: Set<() => void> = new Set()
+  #closed = false
 
   constructor(device: string) {
     this.#device = device
@@ -80,8 +81,9 @@ export class DeviceOutput {
     return this.#stream(limit, first, () => false) as Stream.Stream<Uint8Array>
   }
 
-  /** Ends every stream and forgets the listeners. */
+  /** Ends every stream, those to come too after what they begin with, and forgets the listeners. */
   close(): void {
+    this.#closed = true
     for (const end of this.#endings) end()
     this.#listeners.clear()
   }
@@ -121,6 +123,7 @@ export class DeviceOutput {
         }),
       )
       if (beginning !== undefined && beginning.length > 0) accept(beginning)
+      if (this.#closed) end()
       return Stream.fromQueue(queue).pipe(
         Stream.tap((bytes) =>
           Effect.sync(() => {

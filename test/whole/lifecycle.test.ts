@@ -1,6 +1,7 @@
 import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { MicroVm, type MicroVmEvent, type VcpuFailed, type WrongState } from "../../src/index.ts"
+import { exchange } from "../support/exchange.ts"
 import { kvmTest } from "../support/kvm.ts"
 import {
   counterMachine,
@@ -85,6 +86,25 @@ kvmTest("a triple fault fails the machine with registers and the instruction", a
   assert.is(error.registers["rip"], 0x100000n)
   assert.is(vm.state, "failed")
   assert.is((await refusal(vm.resume())).from, "Failed")
+})
+
+kvmTest("readers of the console come to an end when the machine fails, and when it has stopped", async () => {
+  const read = async (vm: MicroVm): Promise<string> => {
+    let text = ""
+    for await (const piece of vm.console.output) text += Buffer.from(piece).toString("latin1")
+    return text
+  }
+  await using failing = await MicroVm.create(tripleFaultMachine)
+  const early = read(failing)
+  await failureOf(failing)
+  assert.is(await early, "")
+  assert.is(await read(failing), "")
+
+  const stopping = await MicroVm.create(counterMachine)
+  await stopping.start()
+  assert.equal(await exchange(stopping, "ab"), [1, 2])
+  await stopping.stop()
+  assert.is(await read(stopping), "\x01\x02")
 })
 
 kvmTest("an instruction that KVM cannot emulate fails the machine and is shown", async () => {

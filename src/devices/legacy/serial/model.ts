@@ -42,6 +42,8 @@ export interface SerialDevice extends Device<SerialV1> {
   readonly onOutput: (listener: OutputListener) => () => void
   /** The scrollback, then what follows. A reader that is 64 KiB behind loses the oldest. */
   readonly output: Stream.Stream<Uint8Array>
+  /** The guest will never send again: ends every reader of the output, after what there still is. */
+  readonly endOutput: () => void
   /** A copy of the last 64 KiB of output. */
   readonly scrollback: () => Uint8Array
 }
@@ -118,11 +120,15 @@ class SerialModel {
     this.output.emit(bytes)
   }
 
-  close(): void {
+  endOutput(): void {
     this.flush()
+    this.output.close()
+  }
+
+  close(): void {
     this.#quiesced = true
     this.input.close()
-    this.output.close()
+    this.endOutput()
   }
 
   #raise(): void {
@@ -168,6 +174,7 @@ export const makeSerial = (
       kind: serialComponent.kind,
       component: serialComponent,
       metrics: model.metrics,
+      endOutput: () => model.endOutput(),
       registers: byteRegisters(
         (offset) => uart.read(offset),
         (offset, value) => uart.write(offset, value),
