@@ -39,6 +39,8 @@ const fingerprint = (): string => {
 /** Long enough for a guest to boot where KVM is emulated and the machine busy. */
 const BOOT_LIMIT_MS = 150_000
 const STALE_LOCK_MS = 200_000
+/** Longer than any run of the tests. */
+const STALE_SHELF_MS = 2 * 60 * 60 * 1000
 
 const boot = async (dir: string, options: WarmGuestOptions): Promise<void> => {
   await using vm = await MicroVm.create({ memoryMib: 128, ...options })
@@ -46,6 +48,14 @@ const boot = async (dir: string, options: WarmGuestOptions): Promise<void> => {
   await vm.guest.ready({ timeoutMs: BOOT_LIMIT_MS })
   await vm.guest.startCounter(100)
   await vm.snapshot({ dir })
+}
+
+/** Removes what an earlier build left, so that the shelf does not grow with every change. */
+const clearShelf = (shelf: string, current: string): void => {
+  for (const name of readdirSync(shelf)) {
+    const path = join(shelf, name)
+    if (!name.startsWith(current) && ageOf(path) > STALE_SHELF_MS) rmSync(path, { recursive: true, force: true })
+  }
 }
 
 const ageOf = (path: string): number => {
@@ -77,6 +87,7 @@ export const warmGuest = async (options: WarmGuestOptions = {}): Promise<string>
       continue
     }
     try {
+      clearShelf(shelf, name.slice(0, name.indexOf("-")))
       if (!existsSync(join(dir, "state.cryo"))) await boot(dir, options)
       return dir
     } finally {
