@@ -32,6 +32,8 @@ export interface StatusWord {
   load(): number
   /** Sets bits; other bits stay. */
   or(bits: number): void
+  /** Clears bits; other bits stay, also those that a vCPU thread changes at the same time. */
+  clear(bits: number): void
   /** Overwrites the word, for reset and restore. */
   store(value: number): void
 }

@@ -88,6 +88,7 @@ const interruptLine = (vm: NativeVm, gsi: number): InterruptLine => {
 const statusWord = (cells: Int32Array, cell: number): StatusWord => ({
   load: () => Atomics.load(cells, cell) >>> 0,
   or: (bits) => void Atomics.or(cells, cell, bits),
+  clear: (bits) => void Atomics.and(cells, cell, ~bits),
   store: (value) => void Atomics.store(cells, cell, value),
 })
 

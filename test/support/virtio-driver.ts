@@ -52,6 +52,9 @@ export const fakeResources = (memory: RingMemory): FakeResources => {
       or: (bits) => {
         word |= bits
       },
+      clear: (bits) => {
+        word &= ~bits
+      },
       store: (value) => {
         word = value
       },

@@ -85,7 +85,7 @@ export class VirtioTransport<S> implements VirtioHost {
 
   acknowledgeInterrupt(bits: number): void {
     // Only this thread sets bits, so a bit that a vCPU thread clears meanwhile comes back at worst: one interrupt more.
-    this.#resources.status.store(this.#resources.status.load() & ~bits)
+    this.#resources.status.clear(bits)
   }
 
   /** The driver wrote the status register, virtio 1.2 section 3.1.1. */
