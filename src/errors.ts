@@ -24,6 +24,7 @@ export {
 export { CommandLineInvalid } from "./machine/boot/command-line.ts"
 export { ConfigInvalid } from "./machine/config.ts"
 export { BootFileUnreadable, HostUnsupported, VcpuFailed } from "./machine/errors.ts"
+export { ClockRealtimeMissing } from "./machine/kvm/paused-time.ts"
 export { MsrRefused, NestedStateUnsupported, TscFrequencyUnsupported } from "./machine/kvm/save-restore.ts"
 export { KvmStructureInvalid } from "./machine/kvm/structure.ts"
 export { InitramfsInvalid } from "./machine/loader/initramfs.ts"

@@ -42,7 +42,7 @@ export type {
 export type { MachineState, MicroVmConfig } from "./machine/config.ts"
 export type { HostProfile } from "./machine/host-profile.ts"
 export { formatHostProfile, parseHostProfile } from "./machine/host-profile-json.ts"
-export type { MicroVmEvent, MicroVmState, RestoreOptions } from "./micro-vm.ts"
+export type { MicroVmEvent, MicroVmState, RestoreClock, RestoreOptions } from "./micro-vm.ts"
 export type { AbortOptions } from "./promise.ts"
 export {
   checkCompatibility,

@@ -38,11 +38,20 @@ export interface SerialConsole {
   readonly write: (input: string | Uint8Array) => Effect.Effect<void, DeviceClosed>
 }
 
+/**
+ * How a restored guest's paravirtual clock (kvmclock) goes on: `continue` as if no time had passed, `realtime` ahead by
+ * the wall-clock time since the pause (KVM_CLOCK_REALTIME, host Linux 5.16). A guest that reads its TSC instead is not
+ * concerned; its TSC goes on from the pause wherever KVM can set it.
+ */
+export type RestoreClock = "continue" | "realtime"
+
 export interface RestoreOptions {
   /** Run at once; otherwise the machine comes back paused. */
   readonly resume?: boolean
   /** Try it even where the host is not compatible; what KVM itself refuses stays refused. */
   readonly force?: boolean
+  /** `continue` by default. */
+  readonly clock?: RestoreClock
   /** How the compatibility of snapshot and host is judged. */
   readonly compatibility?: CompatibilityOptions
 }

@@ -18,12 +18,19 @@ import type { MachineState, MicroVmConfig } from "./machine/config.ts"
 import type { VcpuFailed } from "./machine/errors.ts"
 import { requireHost } from "./machine/host.ts"
 import type { HostProfile } from "./machine/host-profile.ts"
-import { applyPausedTime, capturePausedTime, type PausedTime } from "./machine/kvm/paused-time.ts"
+import type { ClockData } from "./machine/kvm/clock.ts"
+import {
+  applyPausedTime,
+  type ClockRealtimeMissing,
+  capturePausedTime,
+  clockToSet,
+  type PausedTime,
+} from "./machine/kvm/paused-time.ts"
 import { memoryRegions } from "./machine/layout.ts"
 import { type Machine, makeMachine } from "./machine/machine.ts"
 import { describeVcpuFailure } from "./machine/vcpu-failure.ts"
 import { mapMemories } from "./memory/map-memory.ts"
-import { type MicroVm, type MicroVmEvent, type RestoreOptions, stateName } from "./micro-vm-api.ts"
+import { type MicroVm, type MicroVmEvent, type RestoreClock, type RestoreOptions, stateName } from "./micro-vm-api.ts"
 import { type KvmError, loadNative, type NativeHostProbe, type NativeVcpuStop, toKvmError } from "./native.ts"
 import { requireCompatible } from "./snapshot/compatibility/for-restore.ts"
 import { hostOf } from "./snapshot/compatibility/this-host.ts"
@@ -50,6 +57,7 @@ interface Foundation {
   readonly machineState: MachineState
   /** Set for a restored machine: its clocks stand until it first runs. */
   readonly restoredTime: PausedTime | undefined
+  readonly clock?: RestoreClock
   readonly initial: LifecycleState
 }
 
@@ -100,6 +108,7 @@ const assemble = (
     /** What the clocks showed at the pause; set again on resuming only where KVM's own are not those. */
     let paused =
       foundation.restoredTime === undefined ? undefined : { time: foundation.restoredTime, setOnResume: true }
+    const realtime = foundation.clock === "realtime"
     let failure: NativeVcpuStop | undefined
     let endedBy = "the machine has stopped"
 
@@ -138,7 +147,7 @@ const assemble = (
 
     const run = Effect.gen(function* () {
       const held = paused
-      if (held?.setOnResume) yield* kvm(() => applyPausedTime(machine.vm, held.time))
+      if (held?.setOnResume) yield* kvm(() => applyPausedTime(machine.vm, held.time, { realtime }))
       yield* kvm(() => {
         // The guest's watchdogs are told that time passed without it. A guest without kvmclock has no such ear.
         for (let vcpu = 0; vcpu < machine.vcpus; vcpu++) machine.vm.kvmclockCtrl(vcpu)
@@ -277,6 +286,10 @@ export const create = (config: MicroVmConfig = {}) =>
     )
   })
 
+/** Fails before anything is put in place, rather than when the machine is resumed. */
+const requireRealtime = (saved: ClockData): Effect.Effect<void, ClockRealtimeMissing> =>
+  Effect.try({ try: () => void clockToSet(saved, true), catch: (error) => error as ClockRealtimeMissing })
+
 /**
  * Brings a machine back from a snapshot directory: paused where it was, or running with `resume`. Fails with
  * `SnapshotIncompatible` where it will not run on this host, unless forced.
@@ -298,10 +311,12 @@ export const restore = (dir: string, options: RestoreOptions = {}) =>
         })
         const host = yield* hostOf(machine.vm, probe)
         if (options.force !== true) yield* requireCompatible(dir, opened, host, options.compatibility)
+        const clock = options.clock ?? "continue"
+        if (clock === "realtime") yield* requireRealtime(opened.state.vm.clock)
         const restoredTime = yield* restoreMachine(machine, opened.state)
         return [
           machine,
-          { probe, host, machineState: opened.state.machine, restoredTime, initial: LifecycleState.Paused() },
+          { probe, host, machineState: opened.state.machine, restoredTime, clock, initial: LifecycleState.Paused() },
         ] as const
       }).pipe(Scope.provide(scope)),
     )
