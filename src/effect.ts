@@ -1,5 +1,5 @@
 /**
- * `cryovm/effect`: the library as Effects, scopes and streams.
+ * `cryovm/effect`: the library as Effects, scopes, layers and streams.
  *
  * ```ts
  * const program = Effect.scoped(Effect.gen(function* () {
@@ -12,9 +12,11 @@
  */
 export type { Balloon } from "./devices/balloon/control.ts"
 export * from "./errors.ts"
+export type { MachineState, MicroVmConfig } from "./machine/config.ts"
 export type { HostProfile } from "./machine/host-profile.ts"
 export { formatHostProfile, parseHostProfile } from "./machine/host-profile-json.ts"
 export * as MicroVm from "./micro-vm.ts"
+export { MicroVmService } from "./micro-vm-service.ts"
 export {
   checkSnapshot as checkCompatibility,
   measureHost as hostProfile,
@@ -24,3 +26,6 @@ export type { Compatibility, Finding, FindingCode, Severity, Verdict } from "./s
 export type { CompatibilityOptions } from "./snapshot/compatibility/for-restore.ts"
 export type { SnapshotNeeds } from "./snapshot/compatibility/needs.ts"
 export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibility/needs-json.ts"
+export type { DumpProgress } from "./snapshot/dump-memory.ts"
+export { describeSnapshot as inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
+export type { SnapshotInfo, SnapshotOptions } from "./snapshot/write.ts"

@@ -142,7 +142,9 @@ const assemble = (
     const park = Effect.gen(function* () {
       yield* machine.pause
       if (failure !== undefined) return yield* describeFailure(failure)
-      paused = { time: yield* kvm(() => capturePausedTime(machine.vm)), setOnResume: false }
+      // A machine whose clocks cannot be read runs on as before.
+      const time = yield* kvm(() => capturePausedTime(machine.vm)).pipe(Effect.tapError(() => machine.resume))
+      paused = { time, setOnResume: false }
     })
 
     const run = Effect.gen(function* () {
