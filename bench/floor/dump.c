@@ -52,6 +52,8 @@ void measure_dump(const char *path, size_t size) {
   const uint64_t start = now();
   dump(fd, pagemap, memory, size);
   report("dump", now() - start);
+  if (fdatasync(fd) != 0) fail("fdatasync");
+  report("durable", now() - start);
   close(fd);
   close(pagemap);
   unlink(path);
