@@ -11,6 +11,7 @@
  *   state                get and set the whole state of one vCPU
  *   pause                stop a running vCPU
  *   dump <path> <MiB>    write memory of that size, a part of it touched, into a fresh file
+ *   boot <text>          run a Linux guest until the text appears on its console
  *   discard <path>       give memory back, anonymous and from that file of 128 MiB
  */
 #include "floor.h"
@@ -126,6 +127,8 @@ int main(int count, char **arguments) {
       measure_stopping(&inputs);
     } else if (sscanf(line, "dump %4095s %zu", path, &mebibytes) == 2) {
       measure_dump(path, mebibytes << 20);
+    } else if (sscanf(line, "boot %4095[^\n]", path) == 1) {
+      measure_boot(&inputs, path);
     } else if (sscanf(line, "discard %4095s", path) == 1) {
       measure_discard(path);
     } else {

@@ -52,3 +52,4 @@ void set_vm_state(struct vm *vm, const struct inputs *inputs);
 void measure_pause(struct vm *vm);
 void measure_dump(const char *path, size_t size);
 void measure_discard(const char *path);
+void measure_boot(const struct inputs *inputs, const char *marker);

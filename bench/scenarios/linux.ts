@@ -1,29 +1,13 @@
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { rmSync } from "node:fs"
 import { join } from "node:path"
-import * as Effect from "effect/Effect"
 import { MicroVm } from "../../src/index.ts"
-import { openSnapshot } from "../../src/snapshot/open.ts"
-import { type Floor, startFloor } from "../floor.ts"
-import { floorState } from "../floor-state.ts"
+import type { Floor } from "../floor.ts"
+import { machineFloor } from "../machine-floor.ts"
 import { type Context, now, type Scenario } from "../scenario.ts"
 
 let floor: Floor | undefined
 
 const snapshotOf = ({ folder }: Context) => join(folder, "linux")
-
-/** The same machine for the C program: the state out of the snapshot, and the snapshot's own memory file. */
-const prepareFloor = async (context: Context): Promise<Floor> => {
-  const snapshot = snapshotOf(context)
-  const { manifest, state } = await Effect.runPromise(Effect.scoped(openSnapshot(snapshot)))
-  const [region, ...others] = manifest.memory.regions
-  if (region?.fileOffset !== 0 || others.length > 0) throw new Error("the floor can only take one region of memory")
-  const folder = join(context.folder, "linux-floor")
-  mkdirSync(folder)
-  symlinkSync(join(snapshot, "memory.img"), join(folder, "memory.img"))
-  const records = await floorState(context.native, state.vcpus[0]!, state.vm, region.size)
-  writeFileSync(join(folder, "state.bin"), records)
-  return startFloor(folder)
-}
 
 export const linux: Scenario = {
   name: "linux",
@@ -34,7 +18,7 @@ export const linux: Scenario = {
     await vm.start()
     await vm.guest.ready({ timeoutMs: 150_000 })
     await vm.snapshot({ dir: snapshotOf(context) })
-    floor = await prepareFloor(context)
+    floor = await machineFloor(context, snapshotOf(context))
   },
   run: async (context) => {
     const again = join(context.folder, "linux-again")
