@@ -1,16 +1,4 @@
-import {
-  closeSync,
-  ftruncateSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  readSync,
-  rmSync,
-  writeSync,
-} from "node:fs"
-import { tmpdir } from "node:os"
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, rmSync, writeSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as fc from "fast-check"
@@ -18,26 +6,15 @@ import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { loadNative, type NativeMemory, type NativeMemorySource, toKvmError } from "../../src/native.ts"
 import { kvmTest } from "../support/kvm.ts"
-import { codeAddress, liveObjects, tinyGuest } from "../support/tiny-guest.ts"
+import { bytesOf, mebibyte, memoryFiles, page } from "../support/memory-files.ts"
+import { codeAddress, tinyGuest } from "../support/tiny-guest.ts"
 import { enterUserMode, x64 } from "../support/user-mode.ts"
 
-const mebibyte = 1024 * 1024
-const page = 4096
-const folder = mkdtempSync(join(tmpdir(), "cryovm-discard-"))
-test.after(() => rmSync(folder, { recursive: true }))
-test.after.each(() => assert.equal(liveObjects(), { vms: 0, memories: 0, threads: 0 }))
+const { folder, newFile } = memoryFiles("discard")
 
-const bytesOf = (memory: NativeMemory) => new Uint8Array(memory.window(0, memory.size))
 const ranges = (...pairs: ReadonlyArray<readonly [offset: number, length: number]>) => new Float64Array(pairs.flat())
 const mappingsOfProcess = () => readFileSync("/proc/self/maps", "latin1").split("\n").length
 const residentKibOfProcess = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync("/proc/self/status", "latin1"))?.[1])
-
-let files = 0
-const newFile = (size: number) => {
-  const fd = openSync(join(folder, `file-${files++}`), "w+")
-  ftruncateSync(fd, size)
-  return fd
-}
 
 /** A file that holds `value` everywhere, and memory from it. */
 const withRestored = async (

@@ -1,39 +1,16 @@
 import { spawnSync } from "node:child_process"
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  ftruncateSync,
-  mkdtempSync,
-  openSync,
-  readSync,
-  rmSync,
-  writeSync,
-} from "node:fs"
-import { tmpdir } from "node:os"
+import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readSync, writeSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { loadNative, type NativeMemory } from "../../src/native.ts"
-import { liveObjects } from "../support/tiny-guest.ts"
+import { bytesOf, mebibyte, memoryFiles, page } from "../support/memory-files.ts"
 
-const mebibyte = 1024 * 1024
-const page = 4096
-const folder = mkdtempSync(join(tmpdir(), "cryovm-dump-"))
-test.after(() => rmSync(folder, { recursive: true }))
-test.after.each(() => assert.equal(liveObjects(), { vms: 0, memories: 0, threads: 0 }))
+const { folder, newFile } = memoryFiles("dump")
 
-const bytesOf = (memory: NativeMemory) => new Uint8Array(memory.window(0, memory.size))
 const anonymous = (size: number) => loadNative().mapMemory(size, { kind: "anonymous" })
 /** Bytes that the file system keeps for the file. */
 const storedBytes = (fd: number) => fstatSync(fd).blocks * 512
-
-let files = 0
-const newFile = (size: number) => {
-  const fd = openSync(join(folder, `file-${files++}`), "w+")
-  ftruncateSync(fd, size)
-  return fd
-}
 
 const same = (memory: NativeMemory, fd: number, offset = 0) => {
   const read = Buffer.alloc(memory.size)
