@@ -65,6 +65,12 @@ interface Foundation {
 class Callbacks {
   onVcpuFailure: (stop: NativeVcpuStop) => void = () => {}
   onReset: () => void = () => {}
+
+  /** What the machine is given: each calls whatever is here by then. */
+  readonly handlers = {
+    onVcpuFailure: (stop: NativeVcpuStop): void => this.onVcpuFailure(stop),
+    onReset: (): void => this.onReset(),
+  }
 }
 
 const channelOf = (machine: Machine): AgentChannel => {
@@ -275,8 +281,7 @@ export const create = (config: MicroVmConfig = {}) =>
           vcpus: plan.config.vcpus,
           devices: plan.config.devices,
           memories,
-          onVcpuFailure: (stop) => callbacks.onVcpuFailure(stop),
-          onReset: () => callbacks.onReset(),
+          ...callbacks.handlers,
         })
         const host = yield* hostOf(machine.vm, probe)
         const machineState = yield* bootMachine(machine, plan, probe)
@@ -308,8 +313,7 @@ export const restore = (dir: string, options: RestoreOptions = {}) =>
           vcpus: opened.state.machine.vcpus,
           devices: opened.state.machine.devices,
           memories,
-          onVcpuFailure: (stop) => callbacks.onVcpuFailure(stop),
-          onReset: () => callbacks.onReset(),
+          ...callbacks.handlers,
         })
         const host = yield* hostOf(machine.vm, probe)
         if (options.force !== true) yield* requireCompatible(dir, opened, host, options.compatibility)

@@ -3,7 +3,6 @@
  */
 import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import type { GuestMemory } from "../memory/guest-memory.ts"
 import type { Component } from "../state/component.ts"
 
@@ -96,9 +95,6 @@ export interface Device<T = unknown> extends Stateful<T> {
 /** A device of whatever state: what a machine has a list of. */
 // biome-ignore lint/suspicious/noExplicitAny: a device both takes and gives its state, so `unknown` fits none.
 export type AnyDevice = Device<any>
-
-/** Makes a device inside a scope that ends with the machine. */
-export type DeviceFactory<T, Resources> = (resources: Resources) => Effect.Effect<Device<T>, never, Scope.Scope>
 
 /** A saved device state contradicts itself, or the machine it is restored into. */
 export class DeviceStateRefused extends Data.TaggedError("DeviceStateRefused")<{

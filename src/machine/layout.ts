@@ -6,6 +6,8 @@
  * for it (Documentation/arch/x86/boot.rst, "Memory Layout").
  */
 
+import { MMIO_SIZE } from "../devices/virtio/constants.ts"
+
 export const PAGE_SIZE = 0x1000
 
 const GIB = 2 ** 30
@@ -72,13 +74,10 @@ export const COM1_GSI = 4
 /** Keyboard controller: data and command port. */
 export const I8042_DATA_PORT = 0x60
 export const I8042_COMMAND_PORT = 0x64
-export const I8042_GSI = 1
 
 // virtio-mmio.
 
 export const VIRTIO_MMIO_BASE = 0xd0000000
-/** Size of one device's window. */
-export const VIRTIO_MMIO_SIZE = 0x1000
 
 /** GSIs for virtio devices: 0-4 are the PC's timer, keyboard, cascade and serial ports, 8 its real-time clock. */
 const VIRTIO_GSIS: readonly number[] = [5, 6, 7, ...Array.from({ length: IO_APIC_PINS - 9 }, (_, index) => index + 9)]
@@ -98,5 +97,5 @@ export interface VirtioSlot {
 export const virtioSlot = (index: number): VirtioSlot => {
   const gsi = VIRTIO_GSIS[index]
   if (gsi === undefined) throw new RangeError(`no virtio-mmio slot ${index}; there are ${MAX_VIRTIO_DEVICES}`)
-  return { index, address: VIRTIO_MMIO_BASE + index * VIRTIO_MMIO_SIZE, size: VIRTIO_MMIO_SIZE, gsi }
+  return { index, address: VIRTIO_MMIO_BASE + index * MMIO_SIZE, size: MMIO_SIZE, gsi }
 }

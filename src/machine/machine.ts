@@ -12,12 +12,13 @@ import { type AddressRange, type AddressSpace, makeBus } from "../devices/bus.ts
 import { type ConsoleDevice, makeConsole } from "../devices/console/model.ts"
 import { consoleComponent } from "../devices/console/state.ts"
 import type { Device, InterruptLine, Registers, StatusWord, VirtioResources } from "../devices/device.ts"
-import { makeI8042 } from "../devices/legacy/i8042/model.ts"
+import { I8042_PORTS, makeI8042 } from "../devices/legacy/i8042/model.ts"
 import { i8042Component } from "../devices/legacy/i8042/state.ts"
-import { makeSerial, type SerialDevice } from "../devices/legacy/serial/model.ts"
+import { makeSerial, SERIAL_PORTS, type SerialDevice } from "../devices/legacy/serial/model.ts"
 import { serialComponent } from "../devices/legacy/serial/state.ts"
 import { makeRng } from "../devices/rng/model.ts"
 import { rngComponent } from "../devices/rng/state.ts"
+import { Register } from "../devices/virtio/constants.ts"
 import { type DiscardRegion, makeDiscard } from "../memory/discard.ts"
 import { type GuestMemory, type GuestRegion, type MappedGuestMemory, makeGuestMemory } from "../memory/guest-memory.ts"
 import {
@@ -76,10 +77,6 @@ export const deviceIds = (devices: DeviceSet): readonly { readonly id: string; r
   ...(devices.balloon ? [{ id: "balloon0", kind: balloonComponent.kind }] : []),
 ]
 
-const QUEUE_NOTIFY = 0x50
-const INTERRUPT_STATUS = 0x60
-const INTERRUPT_ACK = 0x64
-
 const interruptLine = (vm: NativeVm, gsi: number): InterruptLine => {
   const id = vm.addInterrupt(gsi)
   return { gsi, raise: () => vm.raiseInterrupt(id) }
@@ -96,13 +93,12 @@ const virtioResources = (
   vm: NativeVm,
   cells: Int32Array,
   memory: GuestMemory,
-  cell: number,
   slot: Layout.VirtioSlot,
   hasSynchronousQueues: boolean,
 ): VirtioResources => {
   // One notifier for all queues of a device: the kernel takes milliseconds for each one, and looking at a queue where
   // nothing is new takes nanoseconds. A device that is to see some queue's notifications itself has one for each other.
-  const where = { space: "mmio", address: slot.address + QUEUE_NOTIFY, length: 4 } as const
+  const where = { space: "mmio", address: slot.address + Register.QueueNotify, length: 4 } as const
   const callbacks = new Map<number, () => void>()
   const registered = new Set<number>()
   const register = (queue: number): void => {
@@ -122,11 +118,11 @@ const virtioResources = (
       if (callbacks.get(queue) === callback) callbacks.delete(queue)
     }
   }
-  vm.addStatusCell(cell, slot.address + INTERRUPT_STATUS, slot.address + INTERRUPT_ACK)
+  vm.addStatusCell(slot.index, slot.address + Register.InterruptStatus, slot.address + Register.InterruptACK)
   return {
     memory,
     interrupt: interruptLine(vm, slot.gsi),
-    status: statusWord(cells, cell),
+    status: statusWord(cells, slot.index),
     notifier: { subscribe },
   }
 }
@@ -178,12 +174,8 @@ export const makeMachine = (
 
     const serial = yield* makeSerial({ interrupt: yield* attempt(() => interruptLine(vm, Layout.COM1_GSI)) })
     const i8042 = yield* makeI8042({ onReset: options.onReset })
-    yield* claim(bus.pio, { base: Layout.COM1_PORT, size: 8 }, serial.registers)
-    yield* claim(
-      bus.pio,
-      { base: Layout.I8042_DATA_PORT, size: 1 + Layout.I8042_COMMAND_PORT - Layout.I8042_DATA_PORT },
-      i8042.registers,
-    )
+    yield* claim(bus.pio, { base: Layout.COM1_PORT, size: SERIAL_PORTS }, serial.registers)
+    yield* claim(bus.pio, { base: Layout.I8042_DATA_PORT, size: I8042_PORTS }, i8042.registers)
     const devices: AnyDevice[] = [serial, i8042]
 
     const cells = new Int32Array(vm.statusCells)
@@ -194,9 +186,7 @@ export const makeMachine = (
     ) =>
       Effect.gen(function* () {
         const slot = Layout.virtioSlot(virtioMmio.length)
-        const device = yield* make(
-          yield* attempt(() => virtioResources(vm, cells, memory, virtioMmio.length, slot, hasSynchronousQueues)),
-        )
+        const device = yield* make(yield* attempt(() => virtioResources(vm, cells, memory, slot, hasSynchronousQueues)))
         yield* claim(bus.mmio, { base: slot.address, size: slot.size }, device.registers)
         virtioMmio.push(slot)
         devices.push(device)

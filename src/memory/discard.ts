@@ -15,7 +15,7 @@ export interface DiscardRegion {
 export interface DiscardResult {
   /** Given back to the host. */
   readonly discardedBytes: number
-  /** Of those, what could only be overwritten with zeros and is still resident. */
+  /** Not among those: what could only be overwritten with zeros, and is still resident. */
   readonly zeroedBytes: number
   /** Not guest memory, and left alone. */
   readonly outsideBytes: number

@@ -1,14 +1,12 @@
 /**
  * A snapshot directory opened for a restore: everything read and checked, nothing mapped yet.
  */
-
-import { closeSync } from "node:fs"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { memoryRegions } from "../machine/layout.ts"
 import type { NativeMemorySource } from "../native.ts"
 import { checkArchitecture, type Manifest, type SnapshotArchitectureMismatch } from "../state/manifest.ts"
-import { checkMemoryFile, readStateFile } from "./bundle.ts"
+import { openMemoryFile, readStateFile } from "./bundle.ts"
 import { decodeSections, type MachineSnapshot, type StateError } from "./sections.ts"
 
 /** The parts of a snapshot contradict each other. */
@@ -64,9 +62,7 @@ export const openSnapshot = (dir: string) =>
     })
     const problem = inconsistent(dir, manifest, state)
     if (problem !== undefined) return yield* problem
-    const fd = yield* Effect.acquireRelease(checkMemoryFile(dir, manifest), (descriptor) =>
-      Effect.sync(() => closeSync(descriptor)),
-    )
+    const fd = yield* openMemoryFile(dir, manifest)
     const memories = manifest.memory.regions.map(({ size, fileOffset }) => ({
       size,
       source: { kind: "file", fd, offset: fileOffset } as const,

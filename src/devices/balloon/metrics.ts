@@ -9,7 +9,7 @@ export interface BalloonMetrics {
   deflatePages: number
   /** Buffers completed without effect: nothing to read, a length that is no whole number of pages' numbers, or too long. */
   oddBuffers: number
-  /** Bytes that were discarded for whatever reason, and of those what is zero but still resident. */
+  /** Bytes that were discarded for whatever reason, and bytes that could only be made zero and are still resident. */
   discardedBytes: number
   zeroedBytes: number
   /** Bytes named by the guest that are not its memory, and bytes that the host would not take. */

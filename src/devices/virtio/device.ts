@@ -59,10 +59,3 @@ export interface VirtioHost {
   /** Guest memory was written at `address`. The used ring is seen to by the transport. */
   written(address: number, length: number): void
 }
-
-/** Reads little endian from a configuration space of `bytes`. */
-export const readConfigBytes = (bytes: Uint8Array, offset: number, length: AccessLength): number => {
-  let value = 0
-  for (let index = length - 1; index >= 0; index--) value = value * 256 + (bytes[offset + index] ?? 0)
-  return value
-}

@@ -22,9 +22,6 @@ export interface RingWindows {
   readonly usedElements: Uint32Array
 }
 
-/** Largest size of a split virtqueue, virtio 1.2 section 2.7. */
-export const MAX_QUEUE_SIZE = 32768
-
 /** Bytes of the used ring with avail_event. */
 export const usedRingBytes = (size: number): number => 6 + 8 * size
 

@@ -14,6 +14,5 @@ export const KvmClockData = structure("kvm_clock_data", {
 
 export type ClockData = Value<typeof KvmClockData>
 
-export const CLOCK_TSC_STABLE = 1 << 1
 export const CLOCK_REALTIME = 1 << 2
 export const CLOCK_HOST_TSC = 1 << 3

@@ -1,5 +1,5 @@
 /** `struct kvm_debugregs`: DR0-DR3, DR6, DR7 (KVM_GET_DEBUGREGS). */
-import { array, reserved, structure, u64, type Value } from "./structure.ts"
+import { array, reserved, structure, u64 } from "./structure.ts"
 
 export const KvmDebugregs = structure("kvm_debugregs", {
   db: array(u64, 4),
@@ -8,5 +8,3 @@ export const KvmDebugregs = structure("kvm_debugregs", {
   flags: u64,
   reserved: reserved(72),
 })
-
-export type Debugregs = Value<typeof KvmDebugregs>

@@ -1,6 +1,6 @@
 /** `struct kvm_irqchip` of the two 8259 interrupt controllers and of the I/O APIC (KVM_GET_IRQCHIP). */
 import { IO_APIC_PINS } from "../layout.ts"
-import { array, reserved, structure, u8, u32, u64, type Value } from "./structure.ts"
+import { array, reserved, structure, u8, u32, u64 } from "./structure.ts"
 
 export const KvmPicState = structure("kvm_pic_state", {
   lastIrr: u8,
@@ -30,9 +30,6 @@ export const KvmIoapicState = structure("kvm_ioapic_state", {
   pad: reserved(4),
   redirtbl: array(u64, IO_APIC_PINS),
 })
-
-export type PicState = Value<typeof KvmPicState>
-export type IoapicState = Value<typeof KvmIoapicState>
 
 /** `KVM_IRQCHIP_*`. */
 export const IRQCHIP_PIC_MASTER = 0

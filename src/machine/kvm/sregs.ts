@@ -58,8 +58,6 @@ export type Sregs2 = Value<typeof KvmSregs2>
 
 export const decodeSregs = KvmSregs.decode
 export const encodeSregs = KvmSregs.encode
-export const decodeSregs2 = KvmSregs2.decode
-export const encodeSregs2 = KvmSregs2.encode
 
 /** What a host without KVM_GET_SREGS2 tells, in the form of the wire. */
 export const sregs2Of = ({ interruptBitmap: _, ...sregs }: Sregs): Sregs2 => ({

@@ -2,7 +2,7 @@
  * `struct kvm_vcpu_events`: exceptions, interrupts, NMIs and SMIs on their way into the guest (KVM_GET_VCPU_EVENTS).
  * `flags` tells which of the later members count.
  */
-import { reserved, structure, u8, u32, u64, type Value } from "./structure.ts"
+import { reserved, structure, u8, u32, u64 } from "./structure.ts"
 
 export const KvmVcpuEvents = structure("kvm_vcpu_events", {
   exception: structure("kvm_vcpu_events.exception", {
@@ -22,5 +22,3 @@ export const KvmVcpuEvents = structure("kvm_vcpu_events", {
   exceptionHasPayload: u8,
   exceptionPayload: u64,
 })
-
-export type VcpuEvents = Value<typeof KvmVcpuEvents>

@@ -1,5 +1,5 @@
 /** `struct kvm_xcrs`: the extended control registers, of which there is one, XCR0 (KVM_GET_XCRS). */
-import { array, reserved, structure, u32, u64, type Value } from "./structure.ts"
+import { array, reserved, structure, u32, u64 } from "./structure.ts"
 
 const KvmXcr = structure("kvm_xcr", { xcr: u32, reserved: reserved(4), value: u64 })
 
@@ -10,5 +10,3 @@ export const KvmXcrs = structure("kvm_xcrs", {
   xcrs: array(KvmXcr, 16),
   padding: reserved(128),
 })
-
-export type Xcrs = Value<typeof KvmXcrs>
