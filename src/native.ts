@@ -56,25 +56,91 @@ export type NativeMemorySource =
       readonly kind: "file"
       readonly fd: number
       readonly offset: number
+      /** What lies over the file: the layers of a chain of snapshots, already composed. */
+      readonly laid?: NativeLaidFiles
       /** For tests: the most anonymous overlays that `discard` may leave (2,048 without it). */
       readonly maximumOverlays?: number
+      /** For tests: the most runs of `laid` that become mappings of their own; further ones are copied. */
+      readonly maximumLaidRuns?: number
     }
   /** A memfd of the addon's own, shared and sealed against any change of its size. Zero until written. */
   | { readonly kind: "memfd" }
 
-/** Progress of a dump: bytes of guest memory looked at so far. */
-export interface NativeDump {
-  /** Bytes of the mapping dealt with so far; grows to the mapping's size. Cheap to read. */
+/**
+ * Runs of pages and where their content is, four numbers each: offset in the mapping, length in bytes, index of a file
+ * (-1: zeros), offset in that file (0 for zeros). Whole pages; ascending by the first number, not overlapping.
+ */
+export type NativeRuns = Float64Array
+
+/** Files laid over a mapping, run by run. */
+export interface NativeLaidFiles {
+  /** The addon dups them. */
+  readonly fds: readonly number[]
+  readonly runs: NativeRuns
+}
+
+/** Work on a thread of the addon. */
+export interface NativeJob<A> {
+  /** Bytes dealt with so far; grows to the size of what is worked on. Cheap to read. */
   readonly scannedBytes: number
-  /** Asks the dump to stop; `done` then rejects with `errnoName` `ECANCELED`. */
+  /** Asks the work to stop; `done` then rejects with `errnoName` `ECANCELED`. */
   abort(): void
-  /** Bytes written, and bytes left out because they were never touched or zero. */
-  readonly done: Promise<{ readonly writtenBytes: number; readonly skippedBytes: number }>
+  readonly done: Promise<A>
+}
+
+/**
+ * Digests of a file's content in chunks, 16 bytes each: XXH3-128 (canonical, big endian) of, for each page of the chunk
+ * that is not all zero, its number in the chunk as 8 bytes little endian and its 4,096 bytes. So a hole, zeros, and what
+ * is not there are the same, and cost nothing.
+ */
+export type NativeDigests = Uint8Array
+
+export interface NativeDumpResult {
+  readonly writtenBytes: number
+  /** Left out because never touched or zero. */
+  readonly skippedBytes: number
+  /** Of the mapping, in chunks of it from its start; empty where none were asked for. */
+  readonly digests: NativeDigests
+}
+
+export type NativeDump = NativeJob<NativeDumpResult>
+
+/** Which pages a diff looks at. */
+export type NativeCandidates =
+  /** One bit a page, little endian, in whole 64-bit words, as `getDirtyLog` gives them. */
+  | Uint8Array
+  /**
+   * Of memory from a file: the pages that are this mapping's own, written or discarded since it was mapped. Found with
+   * PAGEMAP_SCAN or from the entries of `/proc/self/pagemap`; right also with swap.
+   */
+  | "written"
+  /** Every page that may hold something, here or in the baseline. */
+  | "all"
+
+export interface NativeDiffOptions {
+  readonly candidates: NativeCandidates
+  /** Of the same size: candidates that equal it are left out. Read only, and not written to meanwhile. */
+  readonly baseline?: NativeMemory
+  /** Bytes of a chunk of `digests`, a multiple of 4,096; without it there are none. */
+  readonly chunkBytes?: number
+}
+
+export interface NativeDiffResult {
+  /** What changed: runs of file 0, packed behind each other from `fileOffset` on, and of zeros. */
+  readonly runs: NativeRuns
+  /** Bytes of packed pages. */
+  readonly writtenBytes: number
+  /** Bytes in runs of zeros. */
+  readonly zeroBytes: number
+  /** Of the packed pages, in chunks from `fileOffset` on. */
+  readonly digests: NativeDigests
 }
 
 /** One mapping of guest memory in this process. */
 export interface NativeMemory {
   readonly size: number
+  /** Bytes of `laid` that were copied instead of mapped, because there would have been too many mappings. */
+  readonly copiedBytes: number
   /**
    * An external buffer over `[offset, offset + length)`, detached by `close`. 0.7 us; V8 counts its length as memory
    * of its own and collects garbage accordingly, so ask for what is needed, and keep it.
@@ -84,8 +150,14 @@ export interface NativeMemory {
    * Writes the mapping's content to `fd` at `fileOffset`, on a thread of its own. What was never touched and what
    * is zero is left as a hole (the range of the file must be one already). The caller keeps the guest paused and
    * `fd` open until `done` settles. Does not fsync.
+   * @param chunkBytes of a chunk of the digests, a multiple of 4,096; without it there are none
    */
-  dump(fd: number, fileOffset: number): NativeDump
+  dump(fd: number, fileOffset: number, chunkBytes?: number): NativeDump
+  /**
+   * Finds what changed and writes it to `fd` at `fileOffset`, packed; with `fd` null it is only found. On a thread of
+   * its own, under the conditions of `dump`.
+   */
+  dumpDiff(fd: number | null, fileOffset: number, options: NativeDiffOptions): NativeJob<NativeDiffResult>
   /**
    * Gives the host memory of ranges back: pairs of offset and length in bytes, in whole pages, ascending, not
    * overlapping. Afterwards they read as zero, here and in the guest, which may run but must not use them meanwhile.
@@ -186,7 +258,10 @@ export interface NativeVm {
    */
   readonly statusCells: ArrayBuffer
 
-  /** `KVM_SET_USER_MEMORY_REGION`. `size` 0 removes the slot. `offset` is into `memory`. */
+  /**
+   * `KVM_SET_USER_MEMORY_REGION`. `size` 0 removes the slot. `offset` is into `memory`. Called again for the same slot
+   * and memory, it changes the flags.
+   */
   setMemoryRegion(region: {
     readonly slot: number
     readonly guestAddress: number
@@ -196,8 +271,18 @@ export interface NativeVm {
     readonly logDirtyPages?: boolean
     readonly readOnly?: boolean
   }): void
-  /** `KVM_GET_DIRTY_LOG` (which clears it unless manual protect is on): one bit a page, little endian, in whole 64-bit words. */
+  /** Whether KVM protects pages anew only by `clearDirtyLog` (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2); turned on where there is. */
+  readonly hasManualDirtyLog: boolean
+  /**
+   * `KVM_GET_DIRTY_LOG`: one bit a page, little endian, in whole 64-bit words. What it tells is forgotten by it, unless
+   * `hasManualDirtyLog`.
+   */
   getDirtyLog(slot: number): Uint8Array
+  /**
+   * `KVM_CLEAR_DIRTY_LOG`: the pages whose bits are set are clean until they are written to again. Does nothing without
+   * `hasManualDirtyLog`: there `getDirtyLog` has done it.
+   */
+  clearDirtyLog(slot: number, bitmap: Uint8Array): void
 
   /** Starts every parked vCPU, also one that parked of itself. After `pause`, each still parks and tells so first. */
   resume(): void
@@ -260,6 +345,12 @@ export interface NativeAddon {
   mapMemory(size: number, source: NativeMemorySource): NativeMemory
   /** KVM_CREATE_VM, TSS address, identity map address, irqchip, PIT2 (speaker dummy), then the vCPUs and their threads, parked. */
   createVm(path: string, options: NativeVmOptions): NativeVm
+  /** {@link NativeDigests} of `length` bytes of a file from `offset`; both multiples of 4,096. Holes are skipped. */
+  digestFile(fd: number, offset: number, length: number, chunkBytes: number): NativeJob<NativeDigests>
+  /** {@link NativeDigests} of bytes at hand, a multiple of 4,096. */
+  digest(bytes: Uint8Array, chunkBytes: number): NativeDigests
+  /** `renameat2` with RENAME_EXCHANGE: what lies under the two names changes places, at once. */
+  exchangePaths(a: string, b: string): void
   /** Objects alive in the addon, for leak tests. */
   liveObjects(): { readonly vms: number; readonly memories: number; readonly threads: number }
 }
