@@ -16,6 +16,7 @@ import {
 } from "../state/envelope-errors.ts"
 import {
   checkLimit,
+  MAXIMUM_DIGESTS_BYTES,
   MAXIMUM_HEADER_BYTES,
   MAXIMUM_STATE_BYTES,
   readHeader,
@@ -124,14 +125,18 @@ const withStateFile = async <A>(dir: string, use: (handle: FileHandle, size: num
 const readHeaderOf = async (handle: FileHandle, size: number): Promise<StateHeader> =>
   readHeader(await readRange(handle, 0, Math.min(size, MAXIMUM_HEADER_BYTES)), size)
 
-/** Reads and checks the whole `state.cryo` of the bundle at `dir`. At most 64 MiB are read. */
+/** Reads and checks the whole `state.cryo` of the bundle at `dir`. At most 128 MiB are read. */
 export const readStateFile = (dir: string): Effect.Effect<DecodedEnvelope, StateReadError> =>
   reading(join(dir, STATE_FILE), () =>
     withStateFile(dir, async (handle, size) => {
-      checkLimit("file", size, MAXIMUM_STATE_BYTES + MAXIMUM_HEADER_BYTES)
+      checkLimit("file", size, MAXIMUM_STATE_BYTES + MAXIMUM_HEADER_BYTES + MAXIMUM_DIGESTS_BYTES)
       return decodeEnvelope(await readRange(handle, 0, size))
     }),
   )
+
+/** Reads and checks the header alone: which snapshot it is, and of what lineage. */
+export const readStateHeader = (dir: string): Effect.Effect<StateHeader, StateReadError> =>
+  reading(join(dir, STATE_FILE), () => withStateFile(dir, readHeaderOf))
 
 /**
  * Reads header and manifest of the bundle at `dir`, and checks them and the size of the file. The sections are neither

@@ -14,5 +14,12 @@ export {
   SnapshotWriteFailed,
   toWriteFailed,
 } from "./bundle-errors.ts"
-export { checkMemoryFile, openMemoryFile, readManifest, readStateFile, type StateReadError } from "./bundle-reader.ts"
+export {
+  checkMemoryFile,
+  openMemoryFile,
+  readManifest,
+  readStateFile,
+  readStateHeader,
+  type StateReadError,
+} from "./bundle-reader.ts"
 export { MEMORY_FILE, type PublishOptions, publishBundle, STATE_FILE, writeBundleFile } from "./bundle-writer.ts"

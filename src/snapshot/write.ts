@@ -41,7 +41,7 @@ export interface SnapshotInfo {
   readonly id: string
   /** Absolute path. */
   readonly dir: string
-  readonly type: "full"
+  readonly type: Manifest["type"]
   /** ISO 8601, UTC. */
   readonly createdAt: string
   /** Size of the guest's memory, in bytes. */
@@ -76,7 +76,7 @@ const memoryLayout = (machine: Machine): Manifest["memory"] => {
     size += region.size
     return { guestAddress: region.guestAddress, size: region.size, fileOffset }
   })
-  return { regions, file: { name: MEMORY_FILE, size } }
+  return { regions, size, file: { name: MEMORY_FILE, size }, diff: null }
 }
 
 const writeMemory = (path: string, source: SnapshotSource, layout: Manifest["memory"], options: SnapshotOptions) =>

@@ -7,7 +7,6 @@
  */
 import * as Data from "effect/Data"
 import type * as SchemaAST from "effect/SchemaAST"
-import type { Registry } from "./registry.ts"
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
 
@@ -110,17 +109,3 @@ const describeField = (ast: SchemaAST.AST): Json => {
  * @throws SchemaNotDescribable
  */
 export const describeSchema = (schema: { readonly ast: SchemaAST.AST }): Json => describe(schema.ast)
-
-/**
- * Describes every version of every component: `{kind: {"1": ..., "2": ...}}`.
- * @throws SchemaNotDescribable
- */
-export const describeRegistry = (
-  registry: Registry,
-): { readonly [kind: string]: { readonly [version: string]: Json } } =>
-  Object.fromEntries(
-    registry.components.map((component) => [
-      component.kind,
-      Object.fromEntries(component.schemas.map((schema, index) => [String(index + 1), describe(schema.ast)])),
-    ]),
-  )

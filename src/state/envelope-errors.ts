@@ -7,6 +7,9 @@ export interface Producer {
   readonly version: string
 }
 
+/** What a `state.cryo` consists of. */
+export type StatePart = "header" | "manifest" | "sections" | "digests"
+
 /** The file ends before its header says it does. */
 export class StateTruncated extends Data.TaggedError("StateTruncated")<{
   readonly message: string
@@ -20,7 +23,7 @@ export class StateTruncated extends Data.TaggedError("StateTruncated")<{
 /** A part of the file is not what was written: its digest differs, or its header contradicts itself. */
 export class StateCorrupt extends Data.TaggedError("StateCorrupt")<{
   readonly message: string
-  readonly part: "header" | "manifest" | "sections" | "end"
+  readonly part: StatePart | "end"
 }> {
   readonly code = "CRYOVM_STATE_CORRUPT"
 }
@@ -35,7 +38,7 @@ export class StateNotCryovm extends Data.TaggedError("StateNotCryovm")<{
 /** A part of the file is larger than any state can sensibly be; nothing was allocated for it. */
 export class StateTooLarge extends Data.TaggedError("StateTooLarge")<{
   readonly message: string
-  readonly part: "header" | "manifest" | "sections" | "file"
+  readonly part: StatePart | "file"
   readonly bytes: number
   readonly maximumBytes: number
 }> {

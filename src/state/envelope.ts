@@ -1,18 +1,30 @@
 /**
- * `state.cryo`: the header of `envelope-header.ts`, then the manifest, then one section a component.
+ * `state.cryo`: the header of `envelope-header.ts`, then the manifest, one section a component, and the digests of the
+ * memory.
  *
- * Both parts are msgpack: the manifest as `{version, payload}`, the sections as an array of
+ * All three are msgpack: the manifest and the digests as `{version, payload}`, the sections as an array of
  * `{name, kind, version, optional?, payload}`. A payload is again msgpack, of its component's own schema, so that one
  * reader that does not know a component can still list, skip or copy it. A digest is checked before its part is
  * unpacked, and a length before it is allocated.
  */
+import { isDeepStrictEqual } from "node:util"
 import * as Schema from "effect/Schema"
-import { component, StateInvalid, StateVersionUnsupported, type VersionedPayload } from "./component.ts"
+import {
+  type Component,
+  component,
+  StateDowngradeLossy,
+  StateInvalid,
+  StateVersionUnsupported,
+  type VersionedPayload,
+} from "./component.ts"
 import { type Producer, StateFormatTooNew } from "./envelope-errors.ts"
 import {
   checkDigest,
   checkLimit,
   FORMAT_VERSION,
+  type HeaderContent,
+  type Lineage,
+  MAXIMUM_DIGESTS_BYTES,
   MAXIMUM_MANIFEST_BYTES,
   MAXIMUM_STATE_BYTES,
   readHeader,
@@ -20,15 +32,18 @@ import {
   writeHeader,
 } from "./envelope-header.ts"
 import { type ComponentEntry, type Manifest, ManifestComponent } from "./manifest.ts"
+import { CHUNK_DIGEST_BYTES, type MemoryDigests, MemoryDigestsComponent } from "./memory-digests.ts"
 import { decodeMsgpack } from "./msgpack.ts"
 import { Bytes, U32 } from "./primitives.ts"
 
-export { FORMAT_VERSION, readHeader, type StateHeader } from "./envelope-header.ts"
+export { FORMAT_VERSION, type Lineage, type ParentReference, readHeader, type StateHeader } from "./envelope-header.ts"
 
 const Version = U32.check(Schema.isGreaterThanOrEqualTo(1))
 const Name = Schema.String.check(Schema.isNonEmpty())
 
-const ManifestRecord = component("manifest record", Schema.Struct({ version: Version, payload: Bytes }))
+const Versioned = Schema.Struct({ version: Version, payload: Bytes })
+const ManifestRecord = component("manifest record", Versioned)
+const DigestsRecord = component("memory digests record", Versioned)
 
 const SectionList = component(
   "section list",
@@ -59,6 +74,8 @@ export interface Section {
 export interface Envelope {
   readonly manifest: Manifest
   readonly sections: readonly Section[]
+  /** Left out where nobody computed them. */
+  readonly memoryDigests?: MemoryDigests | undefined
 }
 
 /** A `state.cryo` that was read and checked whole. */
@@ -84,6 +101,54 @@ const checkComponents = (manifest: Manifest, sections: readonly Section[]): void
   })
 }
 
+/** The newest manifest that was written in each format version but the current one. */
+const MANIFEST_OF_FORMAT: Readonly<Record<number, number>> = { 1: 2, 2: 2 }
+
+/** Fails where an older format has no place for something. */
+const checkFormat = (formatVersion: number, { manifest, memoryDigests }: Envelope): void => {
+  if (!(Number.isInteger(formatVersion) && formatVersion >= 1 && formatVersion <= FORMAT_VERSION)) {
+    throw new StateVersionUnsupported({
+      message: `this release cannot write state.cryo in format version ${formatVersion}; it writes 1 to ${FORMAT_VERSION}`,
+      kind: "state.cryo",
+      version: formatVersion,
+      supported: Array.from({ length: FORMAT_VERSION }, (_, index) => index + 1),
+    })
+  }
+  const lost =
+    formatVersion < 3 && manifest.parent !== null
+      ? { what: "a parent", since: 3 }
+      : formatVersion < 2 && memoryDigests !== undefined
+        ? { what: "digests of its memory", since: 2 }
+        : undefined
+  if (lost === undefined) return
+  throw new StateDowngradeLossy({
+    message: `a snapshot with ${lost.what} cannot be written in format version ${formatVersion} without losing it`,
+    kind: "state.cryo",
+    from: lost.since,
+    to: formatVersion,
+  })
+}
+
+const partsOf = (envelope: Envelope, formatVersion: number, manifestVersion: number | undefined): HeaderContent => {
+  const { manifest, sections, memoryDigests } = envelope
+  const record = ManifestComponent.encode(manifest, manifestVersion)
+  return {
+    formatVersion,
+    manifest: ManifestRecord.encode(record).payload,
+    sections: SectionList.encode(sections).payload,
+    digests:
+      memoryDigests === undefined
+        ? new Uint8Array(0)
+        : DigestsRecord.encode(MemoryDigestsComponent.encode(memoryDigests)).payload,
+    lineage: lineageOf(manifest),
+  }
+}
+
+const lineageOf = ({ id, parent }: Manifest): Lineage => ({
+  id: id.toLowerCase(),
+  parent: parent === null ? null : { id: parent.id.toLowerCase(), digest: parent.digest },
+})
+
 /**
  * Writes a `state.cryo`. The same arguments give the same bytes.
  * @param envelope.formatVersion 1 to {@link FORMAT_VERSION}; the newest unless an older reader is written for
@@ -93,26 +158,15 @@ const checkComponents = (manifest: Manifest, sections: readonly Section[]): void
 export const encodeEnvelope = (
   envelope: Envelope & { readonly formatVersion?: number; readonly manifestVersion?: number },
 ): Uint8Array => {
-  const { formatVersion = FORMAT_VERSION, manifestVersion, sections } = envelope
-  if (formatVersion !== FORMAT_VERSION) {
-    throw new StateVersionUnsupported({
-      message: `this release cannot write state.cryo in format version ${formatVersion}; it writes ${FORMAT_VERSION}`,
-      kind: "state.cryo",
-      version: formatVersion,
-      supported: [FORMAT_VERSION],
-    })
-  }
-  checkComponents(envelope.manifest, sections)
-  const manifest = ManifestRecord.encode(ManifestComponent.encode(envelope.manifest, manifestVersion)).payload
-  const body = SectionList.encode(sections).payload
+  const { formatVersion = FORMAT_VERSION } = envelope
+  checkFormat(formatVersion, envelope)
+  checkComponents(envelope.manifest, envelope.sections)
+  const parts = partsOf(envelope, formatVersion, envelope.manifestVersion ?? MANIFEST_OF_FORMAT[formatVersion])
+  const { manifest, sections, digests } = parts
   checkLimit("manifest", manifest.length, MAXIMUM_MANIFEST_BYTES)
-  checkLimit("sections", body.length, MAXIMUM_STATE_BYTES - manifest.length)
-  const header = writeHeader(formatVersion, manifest, body)
-  const file = new Uint8Array(header.length + manifest.length + body.length)
-  file.set(header)
-  file.set(manifest, header.length)
-  file.set(body, header.length + manifest.length)
-  return file
+  checkLimit("sections", sections.length, MAXIMUM_STATE_BYTES - manifest.length)
+  checkLimit("digests", digests.length, MAXIMUM_DIGESTS_BYTES)
+  return new Uint8Array(Buffer.concat([writeHeader(parts), manifest, sections, digests]))
 }
 
 /** Who wrote a manifest, as far as it can be told from one of any version. Never throws. */
@@ -134,6 +188,22 @@ const producerOf = (manifest: Uint8Array): Producer | undefined => {
 const writtenBy = (producer: Producer | undefined): string =>
   producer === undefined ? "" : `, written by ${producer.name} ${producer.version}`
 
+/** A record of a component that may be newer than this release. */
+const checkVersion = (
+  what: string,
+  { version }: VersionedPayload,
+  known: Pick<Component<unknown>, "kind" | "version" | "schemas">,
+  producer: () => Producer | undefined,
+): void => {
+  if (version <= known.version) return
+  throw new StateVersionUnsupported({
+    message: `${what} of version ${version}${writtenBy(producer())}; this release reads up to ${known.version}: use a newer cryovm`,
+    kind: known.kind,
+    version,
+    supported: known.schemas.map((_, index) => index + 1),
+  })
+}
+
 /** @throws StateFormatTooNew, StateCorrupt, StateInvalid, StateVersionUnsupported */
 const readManifestRecord = (header: StateHeader, bytes: Uint8Array): VersionedPayload => {
   checkDigest("manifest", bytes, header.manifestDigest)
@@ -147,24 +217,45 @@ const readManifestRecord = (header: StateHeader, bytes: Uint8Array): VersionedPa
     })
   }
   const record = ManifestRecord.decode({ version: 1, payload: bytes })
-  if (record.version > ManifestComponent.version) {
-    throw new StateVersionUnsupported({
-      message: `the manifest is of version ${record.version}${writtenBy(producerOf(bytes))}; this release reads up to ${ManifestComponent.version}: use a newer cryovm`,
-      kind: ManifestComponent.kind,
-      version: record.version,
-      supported: ManifestComponent.schemas.map((_, index) => index + 1),
-    })
-  }
+  checkVersion("the manifest is", record, ManifestComponent, () => producerOf(bytes))
   return record
 }
 
+const checkLineage = (manifest: Manifest, { lineage }: StateHeader): void => {
+  if (lineage === undefined || isDeepStrictEqual(lineage, lineageOf(manifest))) return
+  throw new StateInvalid({
+    message: "the manifest tells of another snapshot or parent than the header",
+    kind: ManifestComponent.kind,
+    version: ManifestComponent.version,
+  })
+}
+
 /**
- * Checks and reads a manifest alone, for which the sections need not be there.
+ * Checks and reads a manifest alone, for which the rest need not be there.
  * @param bytes the `manifestLength` bytes after the header
  * @throws StateFormatTooNew, StateCorrupt, StateInvalid, StateVersionUnsupported
  */
-export const decodeManifest = (header: StateHeader, bytes: Uint8Array): Manifest =>
-  ManifestComponent.decode(readManifestRecord(header, bytes))
+export const decodeManifest = (header: StateHeader, bytes: Uint8Array): Manifest => {
+  const manifest = ManifestComponent.decode(readManifestRecord(header, bytes))
+  checkLineage(manifest, header)
+  return manifest
+}
+
+const readDigests = (header: StateHeader, bytes: Uint8Array, manifest: Manifest): MemoryDigests | undefined => {
+  if (header.digestsDigest === undefined) return undefined
+  checkDigest("digests", bytes, header.digestsDigest)
+  if (bytes.length === 0) return undefined
+  const record = DigestsRecord.decode({ version: 1, payload: bytes })
+  checkVersion("the digests of the memory are", record, MemoryDigestsComponent, () => manifest.producer)
+  const digests = MemoryDigestsComponent.decode(record)
+  const expected = Math.ceil(manifest.memory.file.size / digests.chunkBytes) * CHUNK_DIGEST_BYTES
+  if (digests.digests.length === expected) return digests
+  throw new StateInvalid({
+    message: `the digests of the memory are ${digests.digests.length} bytes; the memory file has chunks for ${expected}`,
+    kind: MemoryDigestsComponent.kind,
+    version: record.version,
+  })
+}
 
 /**
  * Checks and reads a whole `state.cryo`. The sections' payloads are still encoded: a registry reads them.
@@ -174,11 +265,14 @@ export const decodeManifest = (header: StateHeader, bytes: Uint8Array): Manifest
 export const decodeEnvelope = (bytes: Uint8Array): DecodedEnvelope => {
   const header = readHeader(bytes)
   const sectionsAt = header.headerLength + header.manifestLength
+  const digestsAt = sectionsAt + header.sectionsLength
   const record = readManifestRecord(header, bytes.subarray(header.headerLength, sectionsAt))
   const manifest = ManifestComponent.decode(record)
-  const body = bytes.subarray(sectionsAt)
+  checkLineage(manifest, header)
+  const body = bytes.subarray(sectionsAt, digestsAt)
   checkDigest("sections", body, header.sectionsDigest)
   const sections = SectionList.decode({ version: 1, payload: body })
   checkComponents(manifest, sections)
-  return { header, manifest, manifestVersion: record.version, sections }
+  const memoryDigests = readDigests(header, bytes.subarray(digestsAt), manifest)
+  return { header, manifest, manifestVersion: record.version, sections, memoryDigests }
 }

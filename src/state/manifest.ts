@@ -127,6 +127,55 @@ const ManifestV2 = Schema.Struct({
   ),
 }).check(described("no parent in a full snapshot", ({ parent }) => parent === null))
 
+/** A directory beside the snapshot's own; never a path, so that a manifest cannot point elsewhere. */
+const SiblingName = Schema.String.check(
+  described("the name of a directory", (name: string) => !/[/\0]/.test(name) && !["", ".", ".."].includes(name)),
+)
+
+/**
+ * Version 3: differences to a parent. The regions lie in flat memory, which a full snapshot's file is; a difference's file
+ * holds the pages that changed, one behind the other, and a table of them.
+ */
+const ManifestV3 = Schema.Struct({
+  ...ManifestV2.fields,
+  type: Schema.Literals(["full", "diff"]),
+  memory: Schema.Struct({
+    regions: Schema.Array(Region),
+    /** Bytes of flat memory: all regions behind each other. */
+    size: SafeUnsigned,
+    file: Schema.Struct({ name: FileName, size: SafeUnsigned }),
+    /** Where the table is in a difference's file, and how many runs it has. */
+    diff: Schema.NullOr(Schema.Struct({ tableOffset: Pages, runs: SafeUnsigned })),
+  }).check(
+    described("memory regions that do not overlap", ({ regions }) =>
+      apart(regions.map((region) => ({ start: region.guestAddress, size: region.size }))),
+    ),
+    described("memory regions in parts of flat memory of their own", ({ regions }) =>
+      apart(regions.map((region) => ({ start: region.fileOffset, size: region.size }))),
+    ),
+    described("memory regions inside flat memory", ({ regions, size }) =>
+      regions.every((region) => region.fileOffset + region.size <= size),
+    ),
+    described("a file of the size of flat memory, unless it holds a difference", ({ size, file, diff }) =>
+      diff === null ? file.size === size : diff.tableOffset <= file.size,
+    ),
+  ),
+  parent: Schema.NullOr(
+    Schema.Struct({
+      id: Uuid,
+      digest: Sha256Text,
+      /** What the parent's directory was called, where it was beside this one. */
+      name: Schema.optionalKey(SiblingName),
+    }),
+  ),
+}).check(
+  described(
+    "a parent and a table of changes in a diff snapshot, and neither in a full one",
+    ({ type, parent, memory }) =>
+      type === "full" ? parent === null && memory.diff === null : parent !== null && memory.diff !== null,
+  ),
+)
+
 /** What version 1 did not record is not known. That TSCs scale is a capability, which it did. */
 const fullerHost = ({ architecture, host }: typeof ManifestV1.Type): typeof HostProfileV1.Type => ({
   ...host,
@@ -141,27 +190,41 @@ const fullerHost = ({ architecture, host }: typeof ManifestV1.Type): typeof Host
   cryovm: null,
 })
 
-/** The manifest's versions. Version 1 takes back what it was the origin of, and nothing that it would lose. */
-export const ManifestComponent = component("manifest", ManifestV1).evolve<typeof ManifestV2.Type>(ManifestV2, {
-  up: (older) => ({ ...older, host: fullerHost(older) }),
-  down: (newer) => {
-    const { kernelRelease, nodeVersion, kvmApiVersion, capabilities, cpu, tscKhz } = newer.host
-    const older = { ...newer, host: { kernelRelease, nodeVersion, kvmApiVersion, capabilities, cpu, tscKhz } }
-    const isLossless =
-      isDeepStrictEqual(fullerHost(older), newer.host) &&
-      newer.resources.every(({ size, modified }) => size === undefined && modified === undefined)
-    return isLossless ? older : undefined
-  },
+/** Flat memory of older snapshots is all of their file. */
+const flatMemory = ({ memory }: typeof ManifestV2.Type): (typeof ManifestV3.Type)["memory"] => ({
+  ...memory,
+  size: memory.file.size,
+  diff: null,
 })
+
+/** The manifest's versions. Version 1 takes back what it was the origin of, and nothing that it would lose. */
+export const ManifestComponent = component("manifest", ManifestV1)
+  .evolve<typeof ManifestV2.Type>(ManifestV2, {
+    up: (older) => ({ ...older, host: fullerHost(older) }),
+    down: (newer) => {
+      const { kernelRelease, nodeVersion, kvmApiVersion, capabilities, cpu, tscKhz } = newer.host
+      const older = { ...newer, host: { kernelRelease, nodeVersion, kvmApiVersion, capabilities, cpu, tscKhz } }
+      const isLossless =
+        isDeepStrictEqual(fullerHost(older), newer.host) &&
+        newer.resources.every(({ size, modified }) => size === undefined && modified === undefined)
+      return isLossless ? older : undefined
+    },
+  })
+  .evolve<typeof ManifestV3.Type>(ManifestV3, {
+    up: (older) => ({ ...older, memory: flatMemory(older), parent: null }),
+    down: ({ type, memory: { regions, file }, ...rest }) =>
+      type === "diff" ? undefined : { ...rest, type, memory: { regions, file }, parent: null },
+  })
 
 /**
  * The manifest of a snapshot, in its current version.
  *
- * `memory.regions`: addresses, sizes and offsets in bytes, whole pages of 4,096; `memory.file.name` is a file of the
- * bundle. `parent.digest`: SHA-256 of the parent's `state.cryo`, hexadecimal. `resources`: files outside the bundle
- * that the machine needs, such as a disk image. `host`: the host it was written on, with what is packed in it still so.
+ * `memory.regions`: addresses, sizes and offsets in bytes, whole pages of 4,096; `fileOffset` is that in flat memory, all
+ * regions behind each other; `memory.file.name` is a file of the bundle. `parent.digest`: SHA-256 of the header of the
+ * parent's `state.cryo`, hexadecimal. `resources`: files outside the bundle that the machine needs, such as a disk image.
+ * `host`: the host it was written on, with what is packed in it still so.
  */
-export type Manifest = typeof ManifestV2.Type
+export type Manifest = typeof ManifestV3.Type
 
 /** One line of {@link Manifest}'s `components`: a section without its payload. */
 export type ComponentEntry = Manifest["components"][number]

@@ -5,9 +5,9 @@ import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { checkCompatibility, describeNeeds } from "../../src/index.ts"
 import { FORMAT_VERSION, readHeader } from "../../src/state/envelope.ts"
-import { writeHeader } from "../../src/state/envelope-header.ts"
 import { encodeMsgpack } from "../../src/state/msgpack.ts"
 import { sampleHost } from "../support/compatibility.ts"
+import { forgeState } from "../support/forged-state.ts"
 import { snapshotsDir } from "../support/frozen.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
@@ -48,8 +48,7 @@ test("what the first release did not record of its host is not held against anot
 test("a format that is newer is found, not thrown", async () => {
   using scratch = temporaryDirectory()
   const { manifest, sections } = stateOf("first")
-  const header = writeHeader(FORMAT_VERSION + 1, manifest, sections)
-  writeFileSync(join(scratch.path, "state.cryo"), Buffer.concat([header, manifest, sections]))
+  writeFileSync(join(scratch.path, "state.cryo"), forgeState(FORMAT_VERSION + 1, manifest, sections))
   const { verdict, findings } = await checkCompatibility(scratch.path, sampleHost())
   assert.is(verdict, "will-not-run")
   assert.equal(
@@ -62,8 +61,7 @@ test("so is a manifest that is newer", async () => {
   using scratch = temporaryDirectory()
   const manifest = encodeMsgpack({ version: 99, payload: new Uint8Array(0) })
   const { sections } = stateOf("first")
-  const header = writeHeader(FORMAT_VERSION, manifest, sections)
-  writeFileSync(join(scratch.path, "state.cryo"), Buffer.concat([header, manifest, sections]))
+  writeFileSync(join(scratch.path, "state.cryo"), forgeState(FORMAT_VERSION, manifest, sections))
   const { verdict, findings } = await checkCompatibility(scratch.path, sampleHost())
   assert.is(verdict, "will-not-run")
   assert.equal(

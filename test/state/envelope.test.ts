@@ -2,10 +2,11 @@ import { createHash } from "node:crypto"
 import * as fc from "fast-check"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
-import { StateInvalid, StateVersionUnsupported } from "../../src/state/component.ts"
+import { StateDowngradeLossy, StateInvalid, StateVersionUnsupported } from "../../src/state/component.ts"
 import {
   componentsOf,
   decodeEnvelope,
+  type Envelope,
   encodeEnvelope,
   FORMAT_VERSION,
   readHeader,
@@ -18,9 +19,13 @@ import {
   StateTooLarge,
   StateTruncated,
 } from "../../src/state/envelope-errors.ts"
-import { HEADER_BYTES, writeHeader } from "../../src/state/envelope-header.ts"
+import type { MemoryDigests } from "../../src/state/memory-digests.ts"
 import { encodeMsgpack } from "../../src/state/msgpack.ts"
+import { forgeState } from "../support/forged-state.ts"
 import { sampleEnvelope, sampleManifest, thrownBy } from "./samples.ts"
+
+/** Of the current format. */
+const HEADER_BYTES = readHeader(encodeEnvelope(sampleEnvelope())).headerLength
 
 const errors = [
   StateCorrupt,
@@ -77,23 +82,82 @@ test("the order in which fields were put together does not matter", () => {
   assert.equal(encodeEnvelope({ manifest: turned, sections }), encodeEnvelope({ manifest, sections }))
 })
 
-test("the header is where it is documented to be", () => {
-  const file = encodeEnvelope(sampleEnvelope())
-  const view = new DataView(file.buffer)
-  assert.is(Buffer.from(file.subarray(0, 8)).toString("hex"), "894352590d0a1a0a")
-  assert.is(view.getUint32(8, true), 1)
-  assert.is(view.getUint32(12, true), 124)
-  const manifestLength = view.getUint32(16, true)
-  assert.is(view.getBigUint64(20, true), BigInt(file.length - 124 - manifestLength))
-  const digest = (from: number, to: number) => createHash("sha256").update(file.subarray(from, to)).digest("hex")
-  const stored = (at: number) => Buffer.from(file.subarray(at, at + 32)).toString("hex")
-  assert.is(stored(28), digest(124, 124 + manifestLength))
-  assert.is(stored(60), digest(124 + manifestLength, file.length))
-  assert.is(stored(92), digest(0, 92))
+const memoryDigests: MemoryDigests = {
+  algorithm: "xxh3-128-pages",
+  chunkBytes: 4096,
+  digests: new Uint8Array(32).fill(7),
+}
+const parent = { id: "5f0c0f2e-7c55-4f0f-8f0b-5a6a3c2d1e0f", digest: "0123456789abcdef".repeat(4) }
+
+/** One of everything that the current format has a place for. */
+const childEnvelope = (): Envelope => {
+  const { manifest, sections } = sampleEnvelope()
+  const memory = { ...manifest.memory, diff: { tableOffset: 4096, runs: 1 } }
+  return { manifest: { ...manifest, type: "diff", parent, memory }, sections, memoryDigests }
+}
+
+const HEADER_LENGTHS = [124, 164, 228]
+
+for (const [index, headerLength] of HEADER_LENGTHS.entries()) {
+  const formatVersion = index + 1
+  test(`the header of format ${formatVersion} is where it is documented to be`, () => {
+    const envelope = formatVersion === 3 ? childEnvelope() : sampleEnvelope()
+    const withDigests = formatVersion === 2 ? { ...envelope, memoryDigests } : envelope
+    const file = encodeEnvelope({ ...withDigests, formatVersion })
+    const view = new DataView(file.buffer, file.byteOffset)
+    const hex = (at: number, length: number) => Buffer.from(file.subarray(at, at + length)).toString("hex")
+    const digest = (from: number, to: number) => createHash("sha256").update(file.subarray(from, to)).digest("hex")
+    assert.is(hex(0, 8), "894352590d0a1a0a")
+    assert.is(view.getUint32(8, true), formatVersion)
+    assert.is(view.getUint32(12, true), headerLength)
+    const sectionsAt = headerLength + view.getUint32(16, true)
+    const digestsAt = sectionsAt + Number(view.getBigUint64(20, true))
+    assert.is(hex(28, 32), digest(headerLength, sectionsAt))
+    assert.is(hex(60, 32), digest(sectionsAt, digestsAt))
+    if (formatVersion >= 2) {
+      assert.is(view.getBigUint64(92, true), BigInt(file.length - digestsAt))
+      assert.is(hex(100, 32), digest(digestsAt, file.length))
+    } else assert.is(digestsAt, file.length)
+    if (formatVersion >= 3) {
+      assert.is(hex(132, 16), envelope.manifest.id.replaceAll("-", ""))
+      assert.is(hex(148, 16), parent.id.replaceAll("-", ""))
+      assert.is(hex(164, 32), parent.digest)
+    }
+    assert.is(hex(headerLength - 32, 32), digest(0, headerLength - 32))
+    const { header, ...decoded } = decodeEnvelope(file)
+    assert.is(header.digest, hex(headerLength - 32, 32))
+    assert.equal(header.lineage, formatVersion === 3 ? { id: envelope.manifest.id, parent } : undefined)
+    assert.equal(decoded.manifest, withDigests.manifest)
+    assert.equal(decoded.memoryDigests, formatVersion === 1 ? undefined : memoryDigests)
+    assert.is(decoded.manifestVersion, formatVersion === 3 ? 3 : 2)
+  })
+}
+
+test("an older format takes nothing that it would lose", () => {
+  for (const [envelope, formatVersion] of [
+    [childEnvelope(), 2],
+    [childEnvelope(), 1],
+    [{ ...sampleEnvelope(), memoryDigests }, 1],
+  ] as const) {
+    assert.instance(
+      thrownBy(() => encodeEnvelope({ ...envelope, formatVersion })),
+      StateDowngradeLossy,
+    )
+  }
+})
+
+test("digests that do not fit the memory file, and a header of another lineage, are refused", () => {
+  const few = { ...memoryDigests, digests: new Uint8Array(16) }
+  const file = encodeEnvelope({ ...childEnvelope(), memoryDigests: few })
+  assert.match(thrownBy(() => decodeEnvelope(file)).message, /16 bytes; the memory file has chunks for 32/)
+  for (const at of [132, 148, 164]) {
+    const forged = withHeader(encodeEnvelope(childEnvelope()), (view) => view.setUint8(at, view.getUint8(at) ^ 1))
+    assert.match(thrownBy(() => decodeEnvelope(forged)).message, /another snapshot or parent than the header/)
+  }
 })
 
 test("every cut is refused as such", () => {
-  const file = encodeEnvelope(sampleEnvelope())
+  const file = encodeEnvelope(childEnvelope())
   for (let length = 0; length < file.length; length++) {
     const error = thrownBy(() => decodeEnvelope(file.subarray(0, length)))
     assert.instance(error, length === 0 ? StateNotCryovm : StateTruncated, `${length} bytes: ${error._tag}`)
@@ -101,7 +165,7 @@ test("every cut is refused as such", () => {
 })
 
 test("every flipped bit is refused with a typed error", () => {
-  const file = encodeEnvelope(sampleEnvelope())
+  const file = encodeEnvelope(childEnvelope())
   for (let bit = 0; bit < file.length * 8; bit++) {
     const copy = file.slice()
     copy[bit >> 3]! ^= 1 << (bit & 7)
@@ -129,12 +193,12 @@ test("random bytes, with and without the magic, are refused with a typed error",
 test("a right digest over hostile msgpack does not help", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 100 }), fc.uint8Array({ maxLength: 100 }), (manifest, sections) => {
-      const file = Buffer.concat([writeHeader(1, manifest, sections), manifest, sections])
+      const file = forgeState(1, manifest, sections)
       assert.ok(isTyped(thrownBy(() => decodeEnvelope(file))))
     }),
   )
   const deep = new Uint8Array(1_000_000).fill(0x91)
-  const file = Buffer.concat([writeHeader(1, deep, deep), deep, deep])
+  const file = forgeState(1, deep, deep)
   assert.instance(
     thrownBy(() => decodeEnvelope(file)),
     StateInvalid,
@@ -189,18 +253,18 @@ test("a newer format is refused with both versions and who wrote it, whatever fo
     const error = thrownBy(() => decodeEnvelope(bytes)) as StateFormatTooNew
     assert.instance(error, StateFormatTooNew)
     assert.is(error.formatVersion, 9)
-    assert.is(error.readableVersion, 1)
+    assert.is(error.readableVersion, FORMAT_VERSION)
     assert.equal(error.producer, { name: "cryovm", version: "0.1.0" })
-    assert.match(error.message, /format version 9, written by cryovm 0\.1\.0; this release reads up to 1/)
+    assert.match(error.message, /format version 9, written by cryovm 0\.1\.0; this release reads up to 3/)
   }
 })
 
 test("a newer format with a longer header and an unreadable manifest is still refused for its version", () => {
-  const head = Buffer.alloc(200)
+  const head = Buffer.alloc(300)
   const manifest = Buffer.from("not msgpack at all")
-  head.set(writeHeader(7, manifest, new Uint8Array(0)))
-  head.writeUInt32LE(200, 12)
-  head.set(createHash("sha256").update(head.subarray(0, 168)).digest(), 168)
+  head.set(forgeState(7, manifest, new Uint8Array(0)).subarray(0, HEADER_BYTES))
+  head.writeUInt32LE(300, 12)
+  head.set(createHash("sha256").update(head.subarray(0, 268)).digest(), 268)
   const error = thrownBy(() => decodeEnvelope(Buffer.concat([head, manifest]))) as StateFormatTooNew
   assert.instance(error, StateFormatTooNew)
   assert.is(error.producer, undefined)
@@ -210,13 +274,13 @@ test("a newer manifest in a known format is refused with who wrote it", () => {
   const payload = encodeMsgpack({ producer: { name: "cryovm", version: "9.0.0" }, news: true })
   const manifest = encodeMsgpack({ version: 99, payload })
   const sections = encodeMsgpack([])
-  const error = thrownBy(() => decodeEnvelope(Buffer.concat([writeHeader(1, manifest, sections), manifest, sections])))
+  const error = thrownBy(() => decodeEnvelope(forgeState(1, manifest, sections)))
   assert.instance(error, StateVersionUnsupported)
   assert.match(error.message, /version 99, written by cryovm 9\.0\.0/)
 })
 
 test("other format versions are not written", () => {
-  for (const formatVersion of [0, 2]) {
+  for (const formatVersion of [0, FORMAT_VERSION + 1, 1.5, Number.NaN]) {
     assert.instance(
       thrownBy(() => encodeEnvelope({ ...sampleEnvelope(), formatVersion })),
       StateVersionUnsupported,
@@ -236,8 +300,7 @@ test("a manifest that tells of other sections is refused on writing and on readi
   const file = encodeEnvelope({ manifest, sections })
   const { manifestLength } = readHeader(file)
   const manifestBytes = file.subarray(HEADER_BYTES, HEADER_BYTES + manifestLength)
-  const body = encodeMsgpack(others)
-  const forged = Buffer.concat([writeHeader(1, manifestBytes, body), manifestBytes, body])
+  const forged = forgeState(FORMAT_VERSION, manifestBytes, encodeMsgpack(others))
   assert.match(thrownBy(() => decodeEnvelope(forged)).message, /not the sections of the file/)
   assert.equal(componentsOf(sections), manifest.components)
 })

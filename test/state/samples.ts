@@ -26,7 +26,9 @@ export const sampleManifest = (sections: readonly Section[] = sampleSections()):
       { guestAddress: 0, size: 4096, fileOffset: 0 },
       { guestAddress: 2 ** 32, size: 4096, fileOffset: 4096 },
     ],
+    size: 8192,
     file: { name: "memory.img", size: 8192 },
+    diff: null,
   },
   components: componentsOf(sections),
   host: {

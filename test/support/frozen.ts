@@ -6,6 +6,7 @@ import { registry } from "../../src/snapshot/sections.ts"
 import { describeSchema, type Json } from "../../src/state/describe-schema.ts"
 import { hostProfileComponent } from "../../src/state/host-profile.ts"
 import { ManifestComponent } from "../../src/state/manifest.ts"
+import { MemoryDigestsComponent } from "../../src/state/memory-digests.ts"
 
 const fixtures = fileURLToPath(new URL("../../../fixtures/", import.meta.url))
 
@@ -16,7 +17,13 @@ export const snapshotsDir = join(fixtures, "snapshots")
 
 /** Description of every version of every component of this release, by the name of its file. */
 export const schemasOfThisRelease = (): ReadonlyMap<string, Json> => {
-  const components = [ManifestComponent, hostProfileComponent, snapshotNeedsComponent, ...registry.components]
+  const components = [
+    ManifestComponent,
+    MemoryDigestsComponent,
+    hostProfileComponent,
+    snapshotNeedsComponent,
+    ...registry.components,
+  ]
   return new Map(
     components.flatMap((component) =>
       component.schemas.map(

@@ -1,0 +1,14 @@
+/** A `state.cryo` with right digests around any bytes: of another version, or by an attacker. */
+import { writeHeader } from "../../src/state/envelope-header.ts"
+
+const ID = "0b0f3a52-8f3b-4c8e-9d46-0d9a3f0c2b11"
+
+export const forgeState = (
+  formatVersion: number,
+  manifest: Uint8Array,
+  sections: Uint8Array,
+  digests = new Uint8Array(0),
+): Buffer => {
+  const header = writeHeader({ formatVersion, manifest, sections, digests, lineage: { id: ID, parent: null } })
+  return Buffer.concat([header, manifest, sections, digests])
+}
