@@ -39,6 +39,7 @@ export {
   SnapshotWriteFailed,
 } from "./snapshot/bundle.ts"
 export { SnapshotIncompatible } from "./snapshot/compatibility/incompatible.ts"
+export { MemoryDiffInvalid } from "./snapshot/memory-diff.ts"
 export { SnapshotInconsistent } from "./snapshot/open.ts"
 export { StateDowngradeLossy, StateInvalid, StateVersionUnsupported } from "./state/component.ts"
 export { DocumentInvalid } from "./state/document.ts"
