@@ -55,7 +55,7 @@ export type { SnapshotNeeds } from "./snapshot/compatibility/needs.ts"
 export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibility/needs-json.ts"
 export type { DumpProgress } from "./snapshot/dump-memory.ts"
 export { inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
-export type { SnapshotInfo, SnapshotOptions } from "./snapshot/write.ts"
+export type { SnapshotInfo, SnapshotOptions, SnapshotTimes } from "./snapshot/write.ts"
 
 /** The serial console, COM1 of the guest. */
 export interface Console {
@@ -149,8 +149,10 @@ export class MicroVm implements AsyncDisposable {
   }
 
   /**
-   * Saves the machine whole into a directory of its own. A running machine is paused for it and runs on afterwards,
-   * whether or not the snapshot succeeded. Aborting leaves no snapshot and the machine as it was.
+   * Saves the machine whole into a directory of its own. A running machine is paused only while its state is saved and
+   * its memory copied, and runs on while the files become durable, whether or not the snapshot succeeds; what happens
+   * to it meanwhile, its end included, does not concern the snapshot. Aborting leaves no snapshot and the machine as it
+   * was. Snapshots of one machine are written one after another.
    */
   snapshot(options: SnapshotOptions & AbortOptions): Promise<SnapshotInfo> {
     return run(this.#vm.snapshot(options), options)

@@ -79,8 +79,10 @@ export interface MicroVm {
   readonly pause: Effect.Effect<void, WrongState | KvmError | VcpuFailed>
   readonly resume: Effect.Effect<void, WrongState | KvmError>
   /**
-   * Saves the machine whole into a directory of its own. A running machine is paused for it and runs on afterwards,
-   * whether or not the snapshot succeeded. Interruption leaves no snapshot and the machine as it was.
+   * Saves the machine whole into a directory of its own. A running machine is paused only while its state is saved and
+   * its memory copied, and runs on while the files become durable, whether or not the snapshot succeeds; what happens
+   * to it meanwhile, its end included, does not concern the snapshot. Interruption leaves no snapshot and the machine as
+   * it was. Snapshots of one machine are written one after another.
    */
   readonly snapshot: (
     options: SnapshotOptions,

@@ -36,7 +36,7 @@ import { requireCompatible } from "./snapshot/compatibility/for-restore.ts"
 import { hostOf } from "./snapshot/compatibility/this-host.ts"
 import { openSnapshot } from "./snapshot/open.ts"
 import { restoreMachine } from "./snapshot/restore-machine.ts"
-import { type SnapshotOptions, writeSnapshot } from "./snapshot/write.ts"
+import { type SnapshotOptions, type SnapshotSource, writeSnapshot } from "./snapshot/write.ts"
 import {
   type Lifecycle,
   LifecycleEvent,
@@ -50,6 +50,9 @@ import {
 export * from "./micro-vm-api.ts"
 
 const EVENTS_KEPT = 256
+
+/** Why a machine cannot be paused for a snapshot. */
+type PauseError = WrongState | KvmError | VcpuFailed
 
 interface Foundation {
   readonly probe: NativeHostProbe
@@ -104,8 +107,10 @@ const assemble = (
     const lifecycle: Lifecycle = yield* makeLifecycle(foundation.initial)
     const events = yield* PubSub.sliding<MicroVmEvent>(EVENTS_KEPT)
     const stopped = yield* Deferred.make<void, VcpuFailed>()
-    /** Pausing, saving, resuming and stopping happen one after another. */
+    /** Pausing, resuming, stopping, and what a snapshot needs the machine paused for, happen one after another. */
     const control = Semaphore.makeUnsafe(1)
+    /** Snapshots are written one after another. */
+    const saving = Semaphore.makeUnsafe(1)
     const guest = new GuestAgent(channelOf(machine))
     if (machine.agentConsole === undefined) {
       guest.close(new GuestUnavailable({ message: "this machine has no agent device (devices.agent is false)" }))
@@ -182,28 +187,35 @@ const assemble = (
       yield* move(LifecycleEvent.Start())
     }).pipe(control.withPermit, Effect.uninterruptible)
 
-    const save = (options: SnapshotOptions) =>
-      Effect.gen(function* () {
-        if (paused === undefined) return yield* Effect.die("a machine that is not paused cannot be saved")
-        const { machineState, probe, host } = foundation
-        const info = yield* writeSnapshot({ machine, machineState, probe, host, time: paused.time }, options)
-        publish({ type: "snapshot", info })
-        return info
-      })
+    /** A snapshot is taken of a machine that runs or is paused. */
+    const checkSnapshot = Effect.suspend(() =>
+      lifecycle.get()._tag === "Running" ? Effect.void : check(LifecycleEvent.Resume()),
+    )
 
-    const snapshot = (options: SnapshotOptions) =>
+    const whilePaused: SnapshotSource<PauseError>["whilePaused"] = (work) =>
       Effect.gen(function* () {
-        const state = yield* lifecycle.current
-        if (state._tag !== "Running") {
-          yield* check(LifecycleEvent.Resume())
-          return yield* save(options)
-        }
-        return yield* Effect.acquireUseRelease(
+        yield* checkSnapshot
+        const captured = Effect.suspend(() => {
+          if (paused === undefined) return Effect.die("a machine that is not paused cannot be saved")
+          const { machineState, probe, host } = foundation
+          return work({ machine, machineState, probe, host, time: paused.time })
+        })
+        if (lifecycle.get()._tag === "Paused") return { value: yield* captured, pausedMilliseconds: 0 }
+        const began = performance.now()
+        const value = yield* Effect.acquireUseRelease(
           park.pipe(Effect.andThen(move(LifecycleEvent.Pause()))),
-          () => save(options),
+          () => captured,
           () => run.pipe(Effect.andThen(move(LifecycleEvent.Resume())), Effect.orDie),
         )
+        return { value, pausedMilliseconds: performance.now() - began }
       }).pipe(control.withPermit)
+
+    const snapshot = (options: SnapshotOptions) =>
+      checkSnapshot.pipe(
+        Effect.andThen(writeSnapshot<PauseError>({ whilePaused }, options)),
+        Effect.tap((info) => Effect.sync(() => publish({ type: "snapshot", info }))),
+        saving.withPermit,
+      )
 
     const stop = Effect.gen(function* () {
       const state = yield* lifecycle.current

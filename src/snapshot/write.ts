@@ -1,8 +1,11 @@
 /**
  * Writes a full snapshot: the machine's state and all of its memory, in a directory that appears whole.
+ *
+ * The guest stands still only while its state is saved and its memory is copied to the file. The directory is made
+ * before; `state.cryo`, and waiting until all of it is durable, come when the guest runs again.
  */
 import { randomUUID } from "node:crypto"
-import { open } from "node:fs/promises"
+import { type FileHandle, open } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import type { MachineState } from "../machine/config.ts"
@@ -50,20 +53,43 @@ export interface SnapshotInfo {
   readonly writtenBytes: number
   /** Size of `state.cryo`, in bytes. */
   readonly stateBytes: number
-  /** Milliseconds for the machine's state, for memory, and in all with everything durable on disk. */
-  readonly milliseconds: { readonly state: number; readonly memory: number; readonly total: number }
+  readonly milliseconds: SnapshotTimes
+}
+
+/** Where the time of a snapshot went, in milliseconds. */
+export interface SnapshotTimes {
+  /** Saving the machine's state. */
+  readonly state: number
+  /** Copying its memory. */
+  readonly memory: number
+  /** How long the guest did not run for it; 0 where the machine was paused already. */
+  readonly paused: number
+  /** In all, with everything durable on disk. */
+  readonly total: number
 }
 
 /** Why a snapshot could not be written. */
 export type SnapshotWriteError = SnapshotExists | SnapshotWriteFailed | KvmError
 
-export interface SnapshotSource {
+/** A machine that is paused, and what a snapshot tells of it. */
+export interface PausedMachine {
   readonly machine: Machine
   readonly machineState: MachineState
   readonly probe: NativeHostProbe
   readonly host: HostProfile
   /** What the machine's clocks showed when it was paused. */
   readonly time: PausedTime
+}
+
+/** Where a snapshot is taken from. `E`: why the machine cannot be paused. */
+export interface SnapshotSource<E> {
+  /**
+   * Runs `work` while the machine is paused. One that ran runs again afterwards, whatever came of `work`; one that was
+   * paused stays so.
+   */
+  readonly whilePaused: <A, E2>(
+    work: (paused: PausedMachine) => Effect.Effect<A, E2>,
+  ) => Effect.Effect<{ readonly value: A; readonly pausedMilliseconds: number }, E | E2>
 }
 
 const MIB = 2 ** 20
@@ -79,79 +105,102 @@ const memoryLayout = (machine: Machine): Manifest["memory"] => {
   return { regions, size, file: { name: MEMORY_FILE, size }, diff: null }
 }
 
-const writeMemory = (path: string, source: SnapshotSource, layout: Manifest["memory"], options: SnapshotOptions) =>
+/** A file of the snapshot that is being written, closed again whatever happens. */
+const withNewFile = <A, E>(path: string, use: (file: FileHandle) => Effect.Effect<A, E>) =>
   Effect.acquireUseRelease(
     Effect.tryPromise({ try: () => open(path, "wx", 0o600), catch: (cause) => toWriteFailed(path, cause) }),
-    (file) =>
-      Effect.gen(function* () {
-        yield* Effect.tryPromise({
-          try: () => file.truncate(layout.file.size),
-          catch: (cause) => toWriteFailed(path, cause),
-        })
-        const regions = source.machine.memory.regions.map(({ memory }, index) => ({
-          memory,
-          fileOffset: layout.regions[index]?.fileOffset ?? 0,
-        }))
-        return yield* dumpMemory(file.fd, regions, options.onProgress ?? (() => {})).pipe(
-          Effect.mapError((error) => (error.errno === 0 ? error : toWriteFailed(path, error))),
-        )
-      }),
+    use,
     (file) => Effect.promise(() => file.close()),
   )
 
+const writeMemory = (
+  path: string,
+  file: FileHandle,
+  machine: Machine,
+  layout: Manifest["memory"],
+  onProgress: (progress: DumpProgress) => void,
+) =>
+  Effect.gen(function* () {
+    yield* Effect.tryPromise({
+      try: () => file.truncate(layout.file.size),
+      catch: (cause) => toWriteFailed(path, cause),
+    })
+    const regions = machine.memory.regions.map(({ memory }, index) => ({
+      memory,
+      fileOffset: layout.regions[index]?.fileOffset ?? 0,
+    }))
+    return yield* dumpMemory(file.fd, regions, onProgress).pipe(
+      Effect.mapError((error) => (error.errno === 0 ? error : toWriteFailed(path, error))),
+    )
+  })
+
+/** What the guest has to stand still for. */
+const capture = (path: string, file: FileHandle, paused: PausedMachine, onProgress: (progress: DumpProgress) => void) =>
+  Effect.gen(function* () {
+    const began = performance.now()
+    const { machine, machineState, probe, host, time } = paused
+    const createdAt = new Date().toISOString()
+    const sections = yield* saveMachine(machine, machineState, probe.msrIndices, time)
+    const stateSaved = performance.now()
+    const layout = memoryLayout(machine)
+    const writtenBytes = yield* writeMemory(path, file, machine, layout, onProgress)
+    const milliseconds = { state: stateSaved - began, memory: performance.now() - stateSaved }
+    return { createdAt, machineState, host, sections, layout, writtenBytes, milliseconds }
+  })
+
+const manifestOf = (captured: Effect.Success<ReturnType<typeof capture>>): Manifest => {
+  const { createdAt, machineState, host, sections, layout } = captured
+  return {
+    producer: { name: "cryovm", version: packageVersion },
+    createdAt,
+    id: randomUUID(),
+    type: "full",
+    architecture: ARCHITECTURE,
+    machine: {
+      vcpuCount: machineState.vcpus,
+      memoryBytes: machineState.memoryMib * MIB,
+      ...(machineState.label === undefined ? {} : { label: machineState.label }),
+    },
+    memory: layout,
+    components: componentsOf(sections),
+    host: packHostProfile(host),
+    parent: null,
+    resources: [],
+  }
+}
+
 /**
- * Saves a paused machine. Nothing is visible under `dir` until all of it is durable; on failure or interruption
- * nothing of it stays.
+ * Saves a machine. Nothing is visible under `dir` until all of it is durable; on failure or interruption nothing of it
+ * stays.
  */
-export const writeSnapshot = (
-  source: SnapshotSource,
+export const writeSnapshot = <E>(
+  source: SnapshotSource<E>,
   options: SnapshotOptions,
-): Effect.Effect<SnapshotInfo, SnapshotWriteError> => {
+): Effect.Effect<SnapshotInfo, SnapshotWriteError | E> => {
   const dir = resolve(options.dir)
   const write = (temporary: string) =>
     Effect.gen(function* () {
       const began = performance.now()
-      const { machine, machineState, probe, host } = source
-      const sections = yield* saveMachine(machine, machineState, probe.msrIndices, source.time)
-      const layout = memoryLayout(machine)
-      const manifest: Manifest = {
-        producer: { name: "cryovm", version: packageVersion },
-        createdAt: new Date().toISOString(),
-        id: randomUUID(),
-        type: "full",
-        architecture: ARCHITECTURE,
-        machine: {
-          vcpuCount: machineState.vcpus,
-          memoryBytes: machineState.memoryMib * MIB,
-          ...(machineState.label === undefined ? {} : { label: machineState.label }),
-        },
-        memory: layout,
-        components: componentsOf(sections),
-        host: packHostProfile(host),
-        parent: null,
-        resources: [],
-      }
-      const state = encodeEnvelope({ manifest, sections })
-      const stateSaved = performance.now()
+      const path = join(temporary, MEMORY_FILE)
+      const { value: captured, pausedMilliseconds } = yield* withNewFile(path, (file) =>
+        source.whilePaused((paused) => capture(path, file, paused, options.onProgress ?? (() => {}))),
+      )
+      const manifest = manifestOf(captured)
+      const state = encodeEnvelope({ manifest, sections: captured.sections })
       yield* writeBundleFile(temporary, STATE_FILE, state)
-      const writtenBytes = yield* writeMemory(join(temporary, MEMORY_FILE), source, layout, options)
-      return { began, stateSaved, memorySaved: performance.now(), manifest, writtenBytes, stateBytes: state.length }
+      return { began, captured, pausedMilliseconds, manifest, stateBytes: state.length }
     })
-  const publishing = options.overwrite === undefined ? {} : { overwrite: options.overwrite }
-  return publishBundle(dir, write, publishing).pipe(
-    Effect.map(({ began, stateSaved, memorySaved, manifest, writtenBytes, stateBytes }) => ({
+  return publishBundle(dir, write, { overwrite: options.overwrite === true }).pipe(
+    // Durable from here on. What depends on that belongs here; a snapshot that failed does not come this far.
+    Effect.map(({ began, captured, pausedMilliseconds, manifest, stateBytes }) => ({
       id: manifest.id,
       dir,
       type: manifest.type,
       createdAt: manifest.createdAt,
       memoryBytes: manifest.machine.memoryBytes,
-      writtenBytes,
+      writtenBytes: captured.writtenBytes,
       stateBytes,
-      milliseconds: {
-        state: stateSaved - began,
-        memory: memorySaved - stateSaved,
-        total: performance.now() - began,
-      },
+      milliseconds: { ...captured.milliseconds, paused: pausedMilliseconds, total: performance.now() - began },
     })),
   )
 }

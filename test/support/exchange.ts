@@ -14,3 +14,10 @@ export const exchange = async (vm: MicroVm, sent: string): Promise<readonly numb
   await output.return?.()
   return answers
 }
+
+/** Types one byte, and waits until the guest has answered `count`, whatever it said before. */
+export const countsTo = async (vm: MicroVm, count: number): Promise<void> => {
+  await vm.console.write("x")
+  for await (const piece of vm.console.output) if (piece.includes(count)) return
+  throw new Error(`the guest ended before it counted to ${count}`)
+}

@@ -63,5 +63,7 @@ export class SnapshotTarget {
 }
 
 /** One line about a snapshot that was written. */
-export const savedText = (info: SnapshotInfo): string =>
-  `saved to ${info.dir}: ${formatBytes(info.writtenBytes)} of ${formatBytes(info.memoryBytes)} memory, ${formatDuration(info.milliseconds.total)}`
+export const savedText = ({ dir, writtenBytes, memoryBytes, milliseconds }: SnapshotInfo): string => {
+  const paused = milliseconds.paused === 0 ? "" : `, the guest paused for ${formatDuration(milliseconds.paused)} of it`
+  return `saved to ${dir}: ${formatBytes(writtenBytes)} of ${formatBytes(memoryBytes)} memory, ${formatDuration(milliseconds.total)}${paused}`
+}
