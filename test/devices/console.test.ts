@@ -54,6 +54,16 @@ test("what the guest sends reaches every listener, and its buffer comes back fir
   assert.is(driver.status, 15)
 })
 
+test("a used ring that was written is told of, also when what the guest sent leads to a reset", () => {
+  const { device, driver, resources, tx } = started()
+  device.onData(() => device.reset())
+  tx.add([{ address: 0x8000, length: 6 }])
+  resources.ranges.length = 0
+  driver.notify(TX)
+  assert.is(tx.usedIndex, 1)
+  assert.ok(resources.ranges.some(({ address, length }) => address <= tx.used && address + length >= tx.used + 12))
+})
+
 test("input goes into the guest's buffers, in order, across them", () => {
   const { device, memory, rx, resources } = started()
   rx.add([

@@ -141,7 +141,7 @@ export class VirtioTransport<S> implements VirtioHost {
   flush(index: number): void {
     const queue = this.queues[index]
     if (queue === undefined) return
-    if (queue.takeTouched()) this.written(queue.addresses.deviceArea, queue.usedBytes)
+    this.#tellUsedRing(queue)
     const signalled = queue.signalledUsed
     if (queue.shouldInterrupt()) this.#interrupt(INTERRUPT_USED_BUFFER)
     else if (queue.signalledUsed !== signalled) this.metrics.interruptsSuppressed++
@@ -171,7 +171,10 @@ export class VirtioTransport<S> implements VirtioHost {
 
   reset(cause: ResetCause): void {
     this.#deactivate()
-    for (const queue of this.queues) queue.reset()
+    for (const queue of this.queues) {
+      this.#tellUsedRing(queue)
+      queue.reset()
+    }
     this.deviceFeaturesSelect = this.driverFeaturesSelect = 0
     this.driverFeatures = 0n
     this.queueSelect = this.sharedMemorySelect = 0
@@ -268,6 +271,10 @@ export class VirtioTransport<S> implements VirtioHost {
 
   #makeQueues(): Virtqueue[] {
     return this.model.queueMaxSizes.map((maxSize) => new Virtqueue(this.#resources.memory, maxSize))
+  }
+
+  #tellUsedRing(queue: Virtqueue): void {
+    if (queue.takeTouched()) this.written(queue.addresses.deviceArea, queue.usedBytes)
   }
 
   #live(queue: Virtqueue): boolean {
