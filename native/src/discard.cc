@@ -13,8 +13,8 @@
 #include <mutex>
 #include <string>
 
+#include "backing.h"
 #include "failure.h"
-#include "file_data.h"
 #include "zero_page.h"
 
 namespace cryovm {
@@ -87,18 +87,18 @@ class Discarding {
   }
 
  private:
-  // Dropping a page of a private file mapping brings the file's content back. Where the file has a hole, that is what
-  // is wanted. Elsewhere anonymous memory is laid over it, and where there may be no more of that, zeros are written.
+  // Dropping a page of a private file mapping brings the file's content back. Where that is a hole, it is what is
+  // wanted. Elsewhere anonymous memory is laid over it, and where there may be no more of that, zeros are written.
   void RunPrivateFile() {
     // A dump that runs meanwhile (which it should not) sees each page as it was or as zero.
     const std::lock_guard lock(mapping_.overlays_mutex());
-    FileData file(mapping_.backing_fd(), mapping_.backing_offset());
+    BackingReader backing(mapping_);
     std::vector<const Joint*> without_data, costly;
     for (const auto& run : runs_) {
-      if (overlays_.Covers(run.range) || !HasFileData(run.range, file)) {
+      if (overlays_.Covers(run.range) || !HasDataBehind(run.range, backing)) {
         without_data.push_back(&run);
       } else if (overlays_.CostsNothing(run.range)) {
-        Done(run, Lay(run.range) ? run.size() : WriteZeros(run.range, file));
+        Done(run, Lay(run.range) ? run.size() : WriteZeros(run.range, backing));
       } else {
         costly.push_back(&run);
       }
@@ -106,13 +106,13 @@ class Discarding {
     DropAll(without_data);
     // What frees most comes first.
     std::stable_sort(costly.begin(), costly.end(), [](const Joint* a, const Joint* b) { return a->size() > b->size(); });
-    for (const Joint* run : costly) Done(*run, Lay(run->range) ? run->size() : WriteZeros(run->range, file));
+    for (const Joint* run : costly) Done(*run, Lay(run->range) ? run->size() : WriteZeros(run->range, backing));
   }
 
-  // Whether dropping all of `range` would bring data of the file back.
-  bool HasFileData(const PageRange& range, FileData& file) const {
+  // Whether dropping all of `range` would bring data back.
+  bool HasDataBehind(const PageRange& range, BackingReader& backing) const {
     uint64_t at = range.start;
-    while (const auto data = file.Next(at, range.end)) {
+    while (const auto data = backing.NextData(at, range.end)) {
       if (!overlays_.Covers(*data)) return true;
       at = data->end;
     }
@@ -164,11 +164,11 @@ class Discarding {
   }
 
   // Returns how much of it could be given back all the same.
-  uint64_t WriteZeros(const PageRange& range, FileData& file) {
+  uint64_t WriteZeros(const PageRange& range, BackingReader& backing) {
     uint64_t dropped = 0;
     uint64_t at = range.start;  // dealt with so far
     uint64_t next = range.start;
-    while (const auto data = file.Next(next, range.end)) {
+    while (const auto data = backing.NextData(next, range.end)) {
       for (const PageRange& part : overlays_.Outside(*data)) {
         if (part.start > at) dropped += Drop({at, part.start});
         for (uint64_t page = part.start; page < part.end; page += kPageSize) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <new>
 
+#include "backing.h"
 #include "file_data.h"
 #include "zero_page.h"
 
@@ -63,10 +64,11 @@ void Dump::WritePrivateFile(uint64_t from, uint64_t to, PageMap& pages) {
     const std::lock_guard lock(mapping_->overlays_mutex());
     of_file = mapping_->overlays().Outside({from, to});
   }
+  BackingReader backing(*mapping_);
   size_t next = 0;
   const auto copy = [&](uint64_t start, uint64_t end) {
     for (; next < of_file.size() && of_file[next].start < end; next++) {
-      CopyFromFile(std::max(start, of_file[next].start), std::min(end, of_file[next].end));
+      CopyFromFile(std::max(start, of_file[next].start), std::min(end, of_file[next].end), backing);
       if (of_file[next].end > end) break;
     }
   };
@@ -88,12 +90,9 @@ void Dump::WriteShared(uint64_t from, uint64_t to) {
   }
 }
 
-void Dump::CopyFromFile(uint64_t from, uint64_t to) {
-  const int fd = mapping_->backing_fd();
-  const uint64_t shift = mapping_->backing_offset();
-  FileData file(fd, shift);
+void Dump::CopyFromFile(uint64_t from, uint64_t to, BackingReader& backing) {
   uint64_t at = from;
-  while (const auto data = file.Next(at, to)) {
+  while (const auto data = backing.NextData(at, to)) {
     at = data->start;
     const uint64_t end = data->end;
     if (bounce_ == nullptr) bounce_.reset(static_cast<uint8_t*>(std::aligned_alloc(kPageSize, kPiece)));
@@ -101,14 +100,7 @@ void Dump::CopyFromFile(uint64_t from, uint64_t to) {
     while (at < end) {
       CheckAborted();
       const uint64_t size = std::min(end - at, kPiece);
-      uint64_t have = 0;
-      while (have < size) {
-        const ssize_t got = pread(fd, bounce_.get() + have, size - have, static_cast<off_t>(shift + at + have));
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) throw SystemFailure("pread", errno, "reading the file behind guest memory");
-        if (got == 0) throw Refusal("dump", "the file behind guest memory has become shorter");
-        have += static_cast<uint64_t>(got);
-      }
+      backing.Read(at, size, bounce_.get());
       WriteData(bounce_.get(), size, at);
       at += size;
     }

@@ -14,6 +14,8 @@
 
 namespace cryovm {
 
+class BackingReader;
+
 class Dump {
  public:
   Dump(std::shared_ptr<Mapping> mapping, Fd fd, uint64_t file_offset)
@@ -32,8 +34,8 @@ class Dump {
   void WriteAnonymous(uint64_t from, uint64_t to, PageMap& pages);
   void WritePrivateFile(uint64_t from, uint64_t to, PageMap& pages);
   void WriteShared(uint64_t from, uint64_t to);
-  // What lies in [from, to) of the backing file, without bringing it into the mapping.
-  void CopyFromFile(uint64_t from, uint64_t to);
+  // What lies behind [from, to) of the mapping, without bringing it in.
+  void CopyFromFile(uint64_t from, uint64_t to, BackingReader& backing);
   // Writes the pages that are not zero; `offset` is that of `data` in the mapping.
   void WriteData(const uint8_t* data, uint64_t size, uint64_t offset);
   void WriteAll(const uint8_t* data, uint64_t size, uint64_t file_offset);

@@ -76,9 +76,11 @@ MemoryObject::MemoryObject(const Napi::CallbackInfo& info)
     mapping_ = *info[0].As<Napi::External<std::shared_ptr<Mapping>>>().Data();
     Napi::Object self = info.This().As<Napi::Object>();
     self.TypeTag(&kMemoryTag);
-    const uint64_t size = mapping_->size();
-    self.DefineProperty(
-        Napi::PropertyDescriptor::Value("size", Napi::Number::New(env, static_cast<double>(size)), napi_enumerable));
+    const auto number = [&](uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); };
+    self.DefineProperties({
+        Napi::PropertyDescriptor::Value("size", number(mapping_->size()), napi_enumerable),
+        Napi::PropertyDescriptor::Value("copiedBytes", number(mapping_->laid().copied_bytes()), napi_enumerable),
+    });
   });
 }
 

@@ -1,32 +1,11 @@
 #include "overlays.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 
 namespace cryovm {
-namespace {
-
-// Of all memories of this process together.
-std::atomic<uint64_t> all_mappings{0};
-
-// Each overlay splits what it lies in, so that it is two mappings more: this is half of what the kernel allows.
-uint64_t LimitOfProcess() {
-  static const uint64_t limit = [] {
-    unsigned long long maximum = 65530;
-    const std::unique_ptr<FILE, int (*)(FILE*)> file(fopen("/proc/sys/vm/max_map_count", "re"), &fclose);
-    if (file != nullptr && fscanf(file.get(), "%llu", &maximum) != 1) maximum = 65530;
-    return static_cast<uint64_t>(maximum) / 4;
-  }();
-  return limit;
-}
-
-}  // namespace
-
-Overlays::~Overlays() { all_mappings -= mappings_; }
-
 Overlays::Touched Overlays::TouchedBy(const PageRange& range) const {
   const auto from = std::lower_bound(overlays_.begin(), overlays_.end(), range.start,
                                      [](const Overlay& overlay, uint64_t start) { return overlay.end < start; });
@@ -59,6 +38,16 @@ std::vector<PageRange> Overlays::Outside(const PageRange& range) const {
   return outside;
 }
 
+std::vector<PageRange> Overlays::Inside(const PageRange& range) const {
+  std::vector<PageRange> inside;
+  const Touched touched = TouchedBy(range);
+  for (size_t i = touched.first; i < touched.last; i++) {
+    const PageRange part = {std::max(range.start, overlays_[i].start), std::min(range.end, overlays_[i].end)};
+    if (part.start < part.end) inside.push_back(part);
+  }
+  return inside;
+}
+
 int64_t Overlays::CostOf(const PageRange& range) const {
   const Touched touched = TouchedBy(range);
   return static_cast<int64_t>(touched.kept) - static_cast<int64_t>(touched.mappings);
@@ -73,7 +62,7 @@ uint64_t Overlays::LimitFor(const PageRange& range) const {
 }
 
 bool Overlays::HasRoomFor(const PageRange& range) const {
-  return CostsNothing(range) || (mappings_ < LimitFor(range) && all_mappings < LimitOfProcess());
+  return CostsNothing(range) || (share_.taken() < LimitFor(range) && MappingShare::AnyLeft());
 }
 
 bool Overlays::Admit(const PageRange& range, const uint8_t* base) {
@@ -89,8 +78,7 @@ bool Overlays::Admit(const PageRange& range, const uint8_t* base) {
 
 void Overlays::Add(const PageRange& range) noexcept {
   const Touched touched = TouchedBy(range);
-  mappings_ += touched.kept - touched.mappings;
-  all_mappings += touched.kept - touched.mappings;
+  share_.Set(share_.taken() + touched.kept - touched.mappings);
   const auto first = overlays_.begin() + static_cast<ptrdiff_t>(touched.first);
   if (touched.first == touched.last) {
     overlays_.insert(first, {range.start, range.end, touched.kept});
@@ -124,8 +112,7 @@ void Overlays::Recount(const uint8_t* base) {
     overlays_[i].mappings = std::max<uint64_t>(counts[i], 1);
     total += overlays_[i].mappings;
   }
-  all_mappings += total - mappings_;
-  mappings_ = total;
+  share_.Set(total);
 }
 
 }  // namespace cryovm

@@ -1,13 +1,13 @@
 // Which parts of a private file mapping have anonymous memory laid over them, and how many mappings that takes.
 //
-// A process may have 65,530 mappings (vm.max_map_count) and a guest chooses what it gives away, so the number is
-// limited, for one guest's memory and for the whole process.
+// A guest chooses what it gives away, so the number is limited, for one guest's memory and for the whole process.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "mapping_share.h"
 #include "page_range.h"
 
 namespace cryovm {
@@ -17,11 +17,12 @@ class Overlays {
   static constexpr uint64_t kDefaultLimit = 2048;
 
   explicit Overlays(uint64_t limit) : limit_(limit) {}
-  ~Overlays();
   Overlays(const Overlays&) = delete;
   Overlays& operator=(const Overlays&) = delete;
 
   bool Covers(const PageRange& range) const;
+  // The parts of `range` with an overlay, ascending and not adjacent.
+  std::vector<PageRange> Inside(const PageRange& range) const;
   // The parts of `range` without an overlay, ascending.
   std::vector<PageRange> Outside(const PageRange& range) const;
 
@@ -50,7 +51,7 @@ class Overlays {
   void Recount(const uint8_t* base);
 
   uint64_t limit_;
-  uint64_t mappings_ = 0;
+  MappingShare share_;
   uint64_t joins_ = 0;  // since the mappings were counted last
   std::vector<Overlay> overlays_;  // ascending, with gaps between them
 };

@@ -6,14 +6,21 @@ import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { loadNative, type NativeMemory, type NativeMemorySource, toKvmError } from "../../src/native.ts"
 import { kvmTest } from "../support/kvm.ts"
-import { bytesOf, mebibyte, memoryFiles, page } from "../support/memory-files.ts"
+import {
+  bytesOf,
+  isFilledWith,
+  mappingsOfProcess,
+  mebibyte,
+  memoryFiles,
+  page,
+  ranges,
+} from "../support/memory-files.ts"
+import { follow, memorySteps } from "../support/memory-steps.ts"
 import { codeAddress, tinyGuest } from "../support/tiny-guest.ts"
 import { enterUserMode, x64 } from "../support/user-mode.ts"
 
-const { folder, newFile } = memoryFiles("discard")
+const { folder, newFile, dumped } = memoryFiles("discard")
 
-const ranges = (...pairs: ReadonlyArray<readonly [offset: number, length: number]>) => new Float64Array(pairs.flat())
-const mappingsOfProcess = () => readFileSync("/proc/self/maps", "latin1").split("\n").length
 const residentKibOfProcess = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync("/proc/self/status", "latin1"))?.[1])
 
 /** A file that holds `value` everywhere, and memory from it. */
@@ -38,21 +45,6 @@ const withRestored = async (
     memory.close()
   }
 }
-
-const dumped = async (memory: NativeMemory) => {
-  const fd = newFile(memory.size)
-  try {
-    const { writtenBytes } = await memory.dump(fd, 0).done
-    const content = Buffer.alloc(memory.size)
-    readSync(fd, content, 0, content.length, 0)
-    return { writtenBytes, content }
-  } finally {
-    closeSync(fd)
-  }
-}
-
-const isFilledWith = (bytes: Uint8Array, value: number) =>
-  Buffer.compare(bytes, new Uint8Array(bytes.length).fill(value)) === 0
 
 for (const kind of ["anonymous", "memfd"] as const) {
   test(`${kind}: what is discarded is zero and takes no memory, the rest stays`, async () => {
@@ -335,52 +327,8 @@ test("memory closed while its dump runs, and discarded before: the dump is whole
     closeSync(fd)
   }))
 
-/** Random sequences against what the memory ought to hold. */
+/** Of the files and memories for random sequences. */
 const pages = 48
-type Step =
-  | { readonly do: "write"; readonly at: number; readonly count: number; readonly value: number }
-  | { readonly do: "discard"; readonly pages: readonly boolean[]; readonly cut: number }
-  | { readonly do: "read"; readonly at: number }
-  | { readonly do: "dump" }
-const at = fc.nat({ max: pages - 1 })
-const steps: fc.Arbitrary<readonly Step[]> = fc.array(
-  fc.oneof(
-    fc.record({
-      do: fc.constant("write" as const),
-      at,
-      count: fc.integer({ min: 1, max: 12 }),
-      value: fc.nat({ max: 3 }),
-    }),
-    fc.record({
-      do: fc.constant("discard" as const),
-      pages: fc.array(fc.boolean(), { minLength: pages, maxLength: pages }),
-      cut: fc.integer({ min: 1, max: 9 }),
-    }),
-    // A few long runs instead of many short ones.
-    fc.record({ do: fc.constant("discard" as const), start: at, count: fc.integer({ min: 1, max: 20 }) }).map(
-      ({ start, count }): Step => ({
-        do: "discard",
-        pages: Array.from({ length: pages }, (_, index) => index >= start && index < start + count),
-        cut: 5,
-      }),
-    ),
-    fc.record({ do: fc.constant("read" as const), at }),
-    fc.record({ do: fc.constant("dump" as const) }),
-  ),
-  { minLength: 1, maxLength: 40 },
-)
-
-/** Runs of pages, none longer than `cut`. */
-const runsOf = (chosen: readonly boolean[], cut: number): Float64Array => {
-  const pairs: Array<[number, number]> = []
-  chosen.forEach((wanted, index) => {
-    if (!wanted) return
-    const last = pairs.at(-1)
-    if (last !== undefined && last[0] + last[1] === index * page && last[1] < cut * page) last[1] += page
-    else pairs.push([index * page, page])
-  })
-  return ranges(...pairs)
-}
 
 const fileWithHoles = () => {
   const fd = newFile((pages + 1) * page)
@@ -420,42 +368,13 @@ for (const [name, make] of Object.entries(sources)) {
   test(`whatever is written, discarded and dumped: ${name}`, async () => {
     const before = mappingsOfProcess()
     await fc.assert(
-      fc.asyncProperty(steps, async (sequence) => {
+      fc.asyncProperty(memorySteps(pages), async (sequence) => {
         const [source, fd] = make()
         const memory = loadNative().mapMemory(pages * page, source)
         const expected = Buffer.alloc(memory.size)
         if (fd !== undefined) readSync(fd, expected, 0, expected.length, page)
-        const bytes = bytesOf(memory)
         try {
-          for (const step of sequence) {
-            if (step.do === "write") {
-              const end = Math.min(pages, step.at + step.count) * page
-              bytes.fill(step.value, step.at * page, end)
-              expected.fill(step.value, step.at * page, end)
-            } else if (step.do === "discard") {
-              const given = runsOf(step.pages, step.cut)
-              const result = memory.discard(given)
-              let total = 0
-              for (let index = 0; index < given.length; index += 2) {
-                expected.fill(0, given[index]!, given[index]! + given[index + 1]!)
-                total += given[index + 1]!
-              }
-              assert.is(result.discardedBytes + result.zeroedBytes, total)
-            } else if (step.do === "read") {
-              assert.is(bytes[step.at * page], expected[step.at * page])
-            } else {
-              const { writtenBytes, content } = await dumped(memory)
-              assert.is(Buffer.compare(content, expected), 0, "the dump")
-              let data = 0
-              for (let index = 0; index < pages; index++) {
-                if (!isFilledWith(expected.subarray(index * page, (index + 1) * page), 0)) data += page
-              }
-              assert.is(writtenBytes, data)
-            }
-          }
-          const { content } = await dumped(memory)
-          assert.is(Buffer.compare(content, expected), 0, "the last dump")
-          assert.is(Buffer.compare(bytes, expected), 0, "the memory")
+          await follow(memory, expected, sequence, () => dumped(memory))
         } finally {
           memory.close()
           if (fd !== undefined) closeSync(fd)

@@ -1,5 +1,5 @@
 /** Files and bytes of guest memory, for tests of the native layer. */
-import { ftruncateSync, mkdtempSync, openSync, rmSync } from "node:fs"
+import { closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { test } from "uvu"
@@ -12,6 +12,15 @@ export const page = 4096
 
 /** All of a mapping. */
 export const bytesOf = (memory: NativeMemory) => new Uint8Array(memory.window(0, memory.size))
+
+/** Pairs of offset and length, as `discard` takes them. */
+export const ranges = (...pairs: ReadonlyArray<readonly [offset: number, length: number]>) =>
+  new Float64Array(pairs.flat())
+
+export const isFilledWith = (bytes: Uint8Array, value: number) =>
+  Buffer.compare(bytes, new Uint8Array(bytes.length).fill(value)) === 0
+
+export const mappingsOfProcess = () => readFileSync("/proc/self/maps", "latin1").split("\n").length
 
 /**
  * A folder for the files of one test file, gone at its end. Each of its tests has to leave nothing alive in the addon.
@@ -27,5 +36,17 @@ export const memoryFiles = (name: string) => {
     ftruncateSync(fd, size)
     return fd
   }
-  return { folder, newFile }
+  /** What a dump of the memory writes. */
+  const dumped = async (memory: NativeMemory) => {
+    const fd = newFile(memory.size)
+    try {
+      const { writtenBytes } = await memory.dump(fd, 0).done
+      const content = Buffer.alloc(memory.size)
+      readSync(fd, content, 0, content.length, 0)
+      return { writtenBytes, content }
+    } finally {
+      closeSync(fd)
+    }
+  }
+  return { folder, newFile, dumped }
 }

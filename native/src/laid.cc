@@ -1,0 +1,98 @@
+#include "laid.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "copier.h"
+#include "failure.h"
+
+namespace cryovm {
+namespace {
+
+// To map a run takes some 2.5 us, and as much again to unmap it later; to copy a page takes 1.3 to 2.5.
+constexpr uint64_t kCopiedAlways = kPageSize;
+
+bool Map(const LaidRun& run, uint8_t* base, const std::vector<BackingFile>& files) {
+  const bool zeros = run.file == LaidRun::kZeros;
+  const int flags = MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE | (zeros ? MAP_ANONYMOUS : 0);
+  const int fd = zeros ? -1 : files[static_cast<size_t>(run.file)].fd.get();
+  if (mmap(base + run.start, run.size(), PROT_READ | PROT_WRITE, flags, fd, static_cast<off_t>(run.file_offset)) !=
+      MAP_FAILED) {
+    return true;
+  }
+  if (errno == ENOMEM) return false;  // somebody else used up the mappings of this process
+  throw SystemFailure("mmap", errno, "laying a file over guest memory");
+}
+
+}  // namespace
+
+size_t Laid::FirstBehind(uint64_t offset) const {
+  const auto found = std::upper_bound(runs_.begin(), runs_.end(), offset,
+                                      [](uint64_t at, const LaidRun& run) { return at < run.end; });
+  return static_cast<size_t>(found - runs_.begin());
+}
+
+uint64_t Laid::copied_bytes() const {
+  uint64_t bytes = 0;
+  for (const LaidRun& run : runs_) bytes += run.copied ? run.size() : 0;
+  return bytes;
+}
+
+void Laid::LayOver(uint8_t* base, FileData file, uint64_t limit) {
+  const std::vector<LaidRun*> to_map = RunsToMap(file, limit);
+  uint64_t mapped = 0;
+  // From the last to the first, which the kernel does in up to a fifth less time.
+  for (auto run = to_map.rbegin(); run != to_map.rend(); ++run) {
+    (*run)->copied = !Map(**run, base, files_);
+    if (!(*run)->copied) mapped++;
+  }
+  share_.Set(mapped);
+  Copy(base, file);
+}
+
+// Marks all others as copied, where there is anything to copy.
+std::vector<LaidRun*> Laid::RunsToMap(FileData& file, uint64_t limit) {
+  std::vector<LaidRun*> to_map;
+  for (LaidRun& run : runs_) {
+    if (run.file == LaidRun::kZeros && !file.Next(run.start, run.end)) continue;
+    run.copied = run.size() <= kCopiedAlways;
+    if (!run.copied) to_map.push_back(&run);
+  }
+  const uint64_t room = share_.TakeUpTo(std::min<uint64_t>(limit, to_map.size()));
+  if (room == to_map.size()) return to_map;
+  std::vector<LaidRun*> largest = to_map;
+  std::stable_sort(largest.begin(), largest.end(),
+                   [](const LaidRun* a, const LaidRun* b) { return a->size() > b->size(); });
+  for (size_t i = room; i < largest.size(); i++) largest[i]->copied = true;
+  std::erase_if(to_map, [](const LaidRun* run) { return run->copied; });
+  return to_map;
+}
+
+void Laid::Copy(uint8_t* base, FileData& file) {
+  Copier copier(base);
+  std::vector<const LaidRun*> of_files;
+  for (const LaidRun& run : runs_) {
+    if (!run.copied) continue;
+    if (run.file != LaidRun::kZeros) {
+      of_files.push_back(&run);
+      continue;
+    }
+    uint64_t at = run.start;
+    while (const auto data = file.Next(at, run.end)) {
+      copier.Zero(*data);
+      at = data->end;
+    }
+  }
+  // What lies packed behind each other is read at once.
+  std::sort(of_files.begin(), of_files.end(), [](const LaidRun* a, const LaidRun* b) {
+    return a->file != b->file ? a->file < b->file : a->file_offset < b->file_offset;
+  });
+  for (const LaidRun* run : of_files) {
+    copier.Read(files_[static_cast<size_t>(run->file)].fd.get(), run->file_offset, {run->start, run->end});
+  }
+  copier.Run();
+}
+
+}  // namespace cryovm

@@ -1,0 +1,128 @@
+// Which pages of a private file mapping are its own.
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "backing.h"
+#include "mapping.h"
+#include "pagemap.h"
+#include "zero_page.h"
+
+namespace cryovm {
+namespace {
+
+constexpr uint64_t kPiece = 64 * kPageSize;
+
+// Ascending ranges, of which each is appended to the last where they adjoin or overlap.
+class Ranges {
+ public:
+  void Append(const PageRange& range) {
+    if (range.start >= range.end) return;
+    if (!ranges_.empty() && ranges_.back().end >= range.start) {
+      ranges_.back().end = std::max(ranges_.back().end, range.end);
+    } else {
+      ranges_.push_back(range);
+    }
+  }
+  std::vector<PageRange> Take() { return std::move(ranges_); }
+
+ private:
+  std::vector<PageRange> ranges_;
+};
+
+std::vector<PageRange> Union(const std::vector<PageRange>& a, const std::vector<PageRange>& b) {
+  Ranges all;
+  size_t i = 0, j = 0;
+  while (i < a.size() || j < b.size()) {
+    const bool take_a = j == b.size() || (i < a.size() && a[i].start < b[j].start);
+    all.Append(take_a ? a[i++] : b[j++]);
+  }
+  return all.Take();
+}
+
+// Goes over the pages that may only hold what was laid there.
+class LaidFilter {
+ public:
+  explicit LaidFilter(const Mapping& mapping) : mapping_(mapping), backing_(mapping) {}
+
+  // What of `found` lies outside laid zeros.
+  std::vector<PageRange> OutsideZeros(const std::vector<PageRange>& found) {
+    return Filtered(found, [](const LaidRun& run, const PageRange& part, Ranges& kept) {
+      if (run.file != LaidRun::kZeros) kept.Append(part);
+    });
+  }
+
+  // What of `found` holds something else than what was laid there; of runs that are mapped, all.
+  std::vector<PageRange> Changed(const std::vector<PageRange>& found) {
+    return Filtered(found, [this](const LaidRun& run, const PageRange& part, Ranges& kept) {
+      if (run.file == LaidRun::kZeros) {
+        AppendWhere(part, kept, [](const uint8_t* page, uint64_t) { return !IsZeroPage(page); });
+      } else if (run.copied) {
+        AppendDifferent(part, kept);
+      } else {
+        kept.Append(part);
+      }
+    });
+  }
+
+ private:
+  template <typename OfRun>
+  std::vector<PageRange> Filtered(const std::vector<PageRange>& found, OfRun&& of_run) {
+    const std::vector<LaidRun>& runs = mapping_.laid().runs();
+    Ranges kept;
+    for (const PageRange& range : found) {
+      uint64_t at = range.start;
+      for (size_t i = mapping_.laid().FirstBehind(at); i < runs.size() && runs[i].start < range.end; i++) {
+        const PageRange part = {std::max(range.start, runs[i].start), std::min(range.end, runs[i].end)};
+        kept.Append({at, part.start});
+        of_run(runs[i], part, kept);
+        at = part.end;
+      }
+      kept.Append({at, range.end});
+    }
+    return kept.Take();
+  }
+
+  template <typename Wanted>
+  void AppendWhere(const PageRange& part, Ranges& kept, Wanted&& wanted) {
+    for (uint64_t page = part.start; page < part.end; page += kPageSize) {
+      if (wanted(mapping_.base() + page, page)) kept.Append({page, page + kPageSize});
+    }
+  }
+
+  void AppendDifferent(const PageRange& part, Ranges& kept) {
+    if (laid_ == nullptr) laid_.reset(static_cast<uint8_t*>(std::malloc(kPiece)));
+    if (laid_ == nullptr) throw std::bad_alloc();
+    for (uint64_t at = part.start; at < part.end; at += kPiece) {
+      const uint64_t end = std::min(part.end, at + kPiece);
+      backing_.Read(at, end - at, laid_.get());
+      AppendWhere({at, end}, kept, [&](const uint8_t* page, uint64_t offset) {
+        return std::memcmp(page, laid_.get() + (offset - at), kPageSize) != 0;
+      });
+    }
+  }
+
+  const Mapping& mapping_;
+  BackingReader backing_;
+  std::unique_ptr<uint8_t, decltype(&std::free)> laid_{nullptr, &std::free};
+};
+
+}  // namespace
+
+std::vector<PageRange> Mapping::FindOwn(uint64_t from, uint64_t to, PageMap& pages) {
+  const std::vector<PageRange> written = pages.Find(base(), from, to, PageKind::kPrivate);
+  std::vector<PageRange> discarded;
+  {
+    // Not before the pages were looked at: what is discarded between the two is then still found.
+    const std::lock_guard lock(overlays_mutex_);
+    discarded = overlays_.Inside({from, to});
+  }
+  LaidFilter filter(*this);
+  // What is discarded and not written to since is zero: looking there would only bring in page after page.
+  return filter.Changed(Union(written, filter.OutsideZeros(discarded)));
+}
+
+}  // namespace cryovm
