@@ -1,31 +1,13 @@
 /** `cryovm run`: boots a guest. */
-import { type Command, Option } from "commander"
-import type { MicroVmConfig } from "../../index.ts"
+import type { Command } from "commander"
 import type { CliContext } from "../context.ts"
+import { addMachineOptions, type MachineOptions, machineConfig } from "../machine-options.ts"
 import { addCommonOptions, addSessionOptions, type SessionOptions, sessionHelp } from "../options.ts"
-import { notEmpty, UsageError, wholeNumber } from "../usage.ts"
+import { UsageError } from "../usage.ts"
 
-interface RunOptions extends SessionOptions {
-  readonly memory?: number
-  readonly vcpus?: number
-  readonly kernel?: string
-  readonly initramfs?: string
-  readonly append?: string
-  readonly label?: string
+interface RunOptions extends SessionOptions, MachineOptions {
   readonly agent: boolean
 }
-
-const configOf = (options: RunOptions): MicroVmConfig => ({
-  ...(options.memory === undefined ? {} : { memoryMib: options.memory }),
-  ...(options.vcpus === undefined ? {} : { vcpus: options.vcpus }),
-  ...(options.kernel === undefined ? {} : { kernel: { path: options.kernel } }),
-  ...(options.initramfs === undefined
-    ? {}
-    : { initramfs: options.initramfs === "none" ? ("none" as const) : { path: options.initramfs } }),
-  ...(options.append === undefined ? {} : { extraCommandLine: options.append }),
-  ...(options.label === undefined ? {} : { label: options.label }),
-  devices: { agent: options.agent },
-})
 
 const run = async (options: RunOptions, context: CliContext): Promise<number> => {
   if (!options.agent && options.exec !== undefined) {
@@ -35,7 +17,10 @@ const run = async (options: RunOptions, context: CliContext): Promise<number> =>
   const { planSession, runSession } = await import("../session/session.ts")
   const plan = await planSession(options, context)
   const began = performance.now()
-  await using vm = await MicroVm.create(configOf(options), { signal: context.signal })
+  await using vm = await MicroVm.create(
+    { ...machineConfig(options), devices: { agent: options.agent } },
+    { signal: context.signal },
+  )
   await vm.start({ signal: context.signal })
   return await runSession(vm, plan, { verb: "booted", activity: "booting", began }, context)
 }
@@ -52,17 +37,7 @@ export const registerRun = (program: Command, context: CliContext): void => {
     .command("run")
     .summary("boot a guest")
     .description("Boot a guest: run a command in it, or attach the terminal to it.")
-    .addOption(new Option("--memory <MiB>", "memory (default: 128)").argParser(wholeNumber))
-    .addOption(new Option("--vcpus <number>", "virtual processors (default: 1)").argParser(wholeNumber))
-    .addOption(
-      new Option("--kernel <path>", "ELF vmlinux or bzImage (default: the embedded guest's)").argParser(notEmpty),
-    )
-    .addOption(
-      new Option("--initramfs <path>", 'cpio archive, or "none" (default: the embedded guest\'s)').argParser(notEmpty),
-    )
-    .option("--append <text>", "add to the kernel's command line")
-    .option("--label <text>", "a name for the machine, kept in its snapshots")
-    .option("--no-agent", "leave out the device that the guest's agent speaks through")
+  addMachineOptions(command).option("--no-agent", "leave out the device that the guest's agent speaks through")
   addSessionOptions(command).addHelpText("after", sessionHelp)
   addCommonOptions(command, "with --exec: print one JSON object instead of the output", examples).action(
     async (options: RunOptions) => {

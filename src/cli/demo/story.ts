@@ -1,7 +1,7 @@
 /** Tells the demo as it goes: on standard output, with a line or a bar of what is awaited on standard error. */
 import { formatBytes, formatDuration, plural } from "../output/format.ts"
 import { LiveLine } from "../output/live-line.ts"
-import { SaveProgress } from "../output/save-progress.ts"
+import { ProgressBar } from "../output/progress-bar.ts"
 import { indented, table } from "../output/table.ts"
 import { type Paint, painter, printable } from "../output/terminal.ts"
 import type { DemoMessage, Reading } from "./messages.ts"
@@ -58,10 +58,10 @@ export class Story implements Disposable {
         return
       case "paused":
         this.#line(`paused in ${this.#time(message.milliseconds)}`)
-        this.#wait(new SaveProgress())
+        this.#wait(new ProgressBar("saving"))
         return
       case "saving":
-        if (this.#waiting instanceof SaveProgress) this.#waiting.onProgress(message.progress)
+        if (this.#waiting instanceof ProgressBar) this.#waiting.onProgress(message.progress)
         return
       case "saved":
         this.#line(`saved in ${this.#time(message.milliseconds)}: ${message.info.dir}`)

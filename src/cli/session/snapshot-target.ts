@@ -3,7 +3,7 @@ import { lstat } from "node:fs/promises"
 import { resolve } from "node:path"
 import { type MicroVm, SnapshotExists, type SnapshotInfo } from "../../index.ts"
 import { formatBytes, formatDuration } from "../output/format.ts"
-import { SaveProgress } from "../output/save-progress.ts"
+import { ProgressBar } from "../output/progress-bar.ts"
 
 const exists = (path: string): Promise<boolean> =>
   lstat(path).then(
@@ -55,7 +55,7 @@ export class SnapshotTarget {
   ): Promise<SnapshotInfo> {
     const path = resolve(dir)
     const overwrite = this.#overwrite || this.#written.has(path)
-    using progress = new SaveProgress()
+    using progress = new ProgressBar("saving")
     const info = await vm.snapshot({ dir: path, overwrite, onProgress: progress.onProgress, signal })
     this.#written.add(path)
     return info

@@ -1,14 +1,14 @@
 /** `cryovm snapshot check` and `needs`: does a snapshot run on a host, and what decides it. */
 import { readFile, stat } from "node:fs/promises"
 import { type Command, Option } from "commander"
-import type { Compatibility, Finding, Severity, SnapshotNeeds, Verdict } from "../../index.ts"
-import type { CliContext } from "../context.ts"
-import { ExitCode } from "../exit-codes.ts"
-import { addCommonOptions, type CommonOptions } from "../options.ts"
-import { printJson } from "../output/json.ts"
-import { indented, table } from "../output/table.ts"
-import { type Paint, painter, printable } from "../output/terminal.ts"
-import { notEmpty } from "../usage.ts"
+import type { Compatibility, Finding, Severity, SnapshotNeeds, Verdict } from "../../../index.ts"
+import type { CliContext } from "../../context.ts"
+import { ExitCode } from "../../exit-codes.ts"
+import { addCommonOptions, type CommonOptions } from "../../options.ts"
+import { printJson } from "../../output/json.ts"
+import { indented, table } from "../../output/table.ts"
+import { type Paint, painter, printable } from "../../output/terminal.ts"
+import { notEmpty } from "../../usage.ts"
 
 interface CheckOptions extends CommonOptions {
   readonly host?: string
@@ -52,12 +52,12 @@ const snapshotAt = async (path: string): Promise<string | SnapshotNeeds> => {
     () => false,
   )
   if (!isFile) return path
-  const { parseSnapshotNeeds } = await import("../../index.ts")
+  const { parseSnapshotNeeds } = await import("../../../index.ts")
   return parseSnapshotNeeds(await readFile(path, "utf8"))
 }
 
 const check = async (path: string, { host, json }: CheckOptions, { signal }: CliContext): Promise<number> => {
-  const { checkCompatibility, parseHostProfile } = await import("../../index.ts")
+  const { checkCompatibility, parseHostProfile } = await import("../../../index.ts")
   const profile = host === undefined ? undefined : parseHostProfile(await readFile(host, "utf8"))
   const compatibility = await checkCompatibility(await snapshotAt(path), profile, { signal })
   if (json) printJson(compatibility)
@@ -66,7 +66,7 @@ const check = async (path: string, { host, json }: CheckOptions, { signal }: Cli
 }
 
 const needs = async (dir: string, { signal }: CliContext): Promise<void> => {
-  const { describeNeeds, formatSnapshotNeeds } = await import("../../index.ts")
+  const { describeNeeds, formatSnapshotNeeds } = await import("../../../index.ts")
   process.stdout.write(formatSnapshotNeeds(await describeNeeds(dir, { signal })))
 }
 

@@ -1,20 +1,26 @@
-/** How far a snapshot's memory has come, on standard error where that is a terminal. */
+/** How far work on a snapshot has come, on standard error where that is a terminal. */
 import cliProgress from "cli-progress"
 import type { DumpProgress } from "../../index.ts"
 import { formatBytes } from "./format.ts"
 
-export class SaveProgress implements Disposable {
+export class ProgressBar implements Disposable {
+  readonly #activity: string
   #bar: cliProgress.SingleBar | undefined
   #ended = false
 
-  /** Give it to `snapshot`, or call it with what another process told. */
+  /** @param activity what is under way, for example `saving` */
+  constructor(activity: string) {
+    this.#activity = activity
+  }
+
+  /** Give it to an operation, or call it with what another process told. */
   readonly onProgress = ({ doneBytes, totalBytes }: DumpProgress): void => {
     if (this.#ended || !process.stderr.isTTY) return
     const done = formatBytes(doneBytes)
     if (this.#bar === undefined) {
       this.#bar = new cliProgress.SingleBar(
         {
-          format: `saving {bar} {percentage}%  {done} of ${formatBytes(totalBytes)}`,
+          format: `${this.#activity} {bar} {percentage}%  {done} of ${formatBytes(totalBytes)}`,
           stream: process.stderr,
           barsize: 30,
           hideCursor: true,

@@ -1,15 +1,14 @@
-/** `cryovm snapshot`: what has to do with snapshots on disk. */
+/** `cryovm snapshot info`: what a snapshot says of itself. */
 import { stat } from "node:fs/promises"
 import { join } from "node:path"
 import type { Command } from "commander"
-import type { SnapshotDescription } from "../../index.ts"
-import type { CliContext } from "../context.ts"
-import { addCommonOptions, type CommonOptions } from "../options.ts"
-import { formatBytes, plural } from "../output/format.ts"
-import { printJson } from "../output/json.ts"
-import { indented, table } from "../output/table.ts"
-import { type Paint, painter, printable } from "../output/terminal.ts"
-import { registerSnapshotCheck } from "./snapshot-check.ts"
+import type { SnapshotDescription } from "../../../index.ts"
+import type { CliContext } from "../../context.ts"
+import { addCommonOptions, type CommonOptions } from "../../options.ts"
+import { formatBytes, plural } from "../../output/format.ts"
+import { printJson } from "../../output/json.ts"
+import { indented, table } from "../../output/table.ts"
+import { type Paint, painter, printable } from "../../output/terminal.ts"
 
 const sizeOf = (path: string): Promise<number | undefined> =>
   stat(path).then(
@@ -68,7 +67,7 @@ const printDescription = async (snapshot: SnapshotDescription, paint: Paint): Pr
 }
 
 const info = async (dir: string, options: CommonOptions, { signal }: CliContext): Promise<void> => {
-  const { inspectSnapshot } = await import("../../index.ts")
+  const { inspectSnapshot } = await import("../../../index.ts")
   const snapshot = await inspectSnapshot(dir, { signal })
   if (options.json) printJson(snapshot)
   else await printDescription(snapshot, painter(process.stdout))
@@ -77,11 +76,8 @@ const info = async (dir: string, options: CommonOptions, { signal }: CliContext)
 const examples = `  cryovm snapshot info warm
   cryovm snapshot info warm --json | jq .machine.memoryBytes`
 
-export const registerSnapshot = (program: Command, context: CliContext): void => {
-  const snapshot = program
-    .command("snapshot")
-    .summary("look at snapshots on disk")
-    .description('Look at snapshots on disk. ("cryovm run --snapshot-on-exit DIR" makes one.)')
+/** @param snapshot the command that this belongs to */
+export const registerSnapshotInfo = (snapshot: Command, context: CliContext): void => {
   const command = snapshot
     .command("info")
     .summary("what a snapshot says of itself")
@@ -90,5 +86,4 @@ export const registerSnapshot = (program: Command, context: CliContext): void =>
   addCommonOptions(command, "print the manifest as JSON", examples).action((dir: string, options: CommonOptions) =>
     info(dir, options, context),
   )
-  registerSnapshotCheck(snapshot, context)
 }
