@@ -17,13 +17,14 @@ export interface PublishOptions {
   readonly overwrite?: boolean
 }
 
-type PublishError = SnapshotExists | SnapshotWriteFailed
+/** What publishing itself can fail with. */
+export type PublishError = SnapshotExists | SnapshotWriteFailed
 
 /** A file operation on `path` whose failure is a {@link SnapshotWriteFailed}. */
-const writing = <A>(path: string, operation: () => Promise<A>): Effect.Effect<A, SnapshotWriteFailed> =>
+export const writing = <A>(path: string, operation: () => Promise<A>): Effect.Effect<A, SnapshotWriteFailed> =>
   Effect.tryPromise({ try: operation, catch: (cause) => toWriteFailed(path, cause) })
 
-const existsError = (path: string, what: string) =>
+export const existsError = (path: string, what: string) =>
   new SnapshotExists({ message: `${path} exists already${what}`, path })
 
 /** What is at a path: nothing, an empty directory (as good as nothing), a snapshot, or anything else. */
@@ -49,7 +50,8 @@ const checkFree = (target: string, overwrite: boolean): Effect.Effect<void, Publ
     },
   )
 
-const sync = async (path: string): Promise<void> => {
+/** Makes what is at a path durable. */
+export const sync = async (path: string): Promise<void> => {
   const handle = await open(path, constants.O_RDONLY)
   try {
     await handle.sync()
@@ -138,7 +140,8 @@ export const publishBundle = <A, E, R>(
     )
   })
 
-const makeTemporary = (target: string): Effect.Effect<string, SnapshotWriteFailed> => {
+/** Makes a temporary directory beside `target`, which a later writer removes if this one is killed. */
+export const makeTemporary = (target: string): Effect.Effect<string, SnapshotWriteFailed> => {
   const temporary = temporaryPath(target)
   return Effect.as(
     writing(target, () => mkdir(temporary, { mode: 0o700 })),
