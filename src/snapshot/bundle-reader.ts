@@ -125,14 +125,23 @@ const withStateFile = async <A>(dir: string, use: (handle: FileHandle, size: num
 const readHeaderOf = async (handle: FileHandle, size: number): Promise<StateHeader> =>
   readHeader(await readRange(handle, 0, Math.min(size, MAXIMUM_HEADER_BYTES)), size)
 
+const readWhole = (dir: string): Promise<Uint8Array> =>
+  withStateFile(dir, (handle, size) => {
+    checkLimit("file", size, MAXIMUM_STATE_BYTES + MAXIMUM_HEADER_BYTES + MAXIMUM_DIGESTS_BYTES)
+    return readRange(handle, 0, size)
+  })
+
+/** Reads the `state.cryo` of the bundle at `dir` as it is; nothing but its size is checked. At most 128 MiB are read. */
+export const readStateBytes = (
+  dir: string,
+): Effect.Effect<
+  Uint8Array,
+  SnapshotIncomplete | SnapshotNotFound | SnapshotReadFailed | StateNotCryovm | StateTooLarge
+> => reading(join(dir, STATE_FILE), () => readWhole(dir))
+
 /** Reads and checks the whole `state.cryo` of the bundle at `dir`. At most 128 MiB are read. */
 export const readStateFile = (dir: string): Effect.Effect<DecodedEnvelope, StateReadError> =>
-  reading(join(dir, STATE_FILE), () =>
-    withStateFile(dir, async (handle, size) => {
-      checkLimit("file", size, MAXIMUM_STATE_BYTES + MAXIMUM_HEADER_BYTES + MAXIMUM_DIGESTS_BYTES)
-      return decodeEnvelope(await readRange(handle, 0, size))
-    }),
-  )
+  reading(join(dir, STATE_FILE), async () => decodeEnvelope(await readWhole(dir)))
 
 /** Reads and checks the header alone: which snapshot it is, and of what lineage. */
 export const readStateHeader = (dir: string): Effect.Effect<StateHeader, StateReadError> =>

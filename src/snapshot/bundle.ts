@@ -18,6 +18,7 @@ export {
   checkMemoryFile,
   openMemoryFile,
   readManifest,
+  readStateBytes,
   readStateFile,
   readStateHeader,
   type StateReadError,

@@ -36,7 +36,8 @@ export interface MachineSnapshot {
   readonly devices: ReadonlyMap<string, unknown>
 }
 
-const expectedOf = (machine: MachineState): readonly ExpectedSection[] => [
+/** What a machine needs to find in its snapshot. */
+export const expectedOf = (machine: MachineState): readonly ExpectedSection[] => [
   { name: MACHINE_SECTION, kind: machineComponent.kind },
   { name: VM_SECTION, kind: vmComponent.kind },
   ...Array.from({ length: machine.vcpus }, (_, index) => ({ name: vcpuSection(index), kind: vcpuComponent.kind })),

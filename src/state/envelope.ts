@@ -89,7 +89,11 @@ export interface DecodedEnvelope extends Envelope {
 export const componentsOf = (sections: readonly Section[]): ComponentEntry[] =>
   sections.map(({ name, kind, version, optional }) => ({ name, kind, version, ...(optional && { optional }) }))
 
-const checkComponents = (manifest: Manifest, sections: readonly Section[]): void => {
+/**
+ * Checks that the sections are those that the manifest tells of.
+ * @throws StateInvalid
+ */
+export const checkComponents = (manifest: Manifest, sections: readonly Section[]): void => {
   const line = ({ name, kind, version, optional }: ComponentEntry) => JSON.stringify([name, kind, version, optional])
   const told = manifest.components.map(line)
   const there = componentsOf(sections).map(line)
@@ -241,7 +245,39 @@ export const decodeManifest = (header: StateHeader, bytes: Uint8Array): Manifest
   return manifest
 }
 
-const readDigests = (header: StateHeader, bytes: Uint8Array, manifest: Manifest): MemoryDigests | undefined => {
+/** The three parts behind a header, by where it says they are. */
+export const statePartsOf = (
+  { headerLength, manifestLength, sectionsLength }: StateHeader,
+  bytes: Uint8Array,
+): { readonly manifest: Uint8Array; readonly sections: Uint8Array; readonly digests: Uint8Array } => {
+  const sectionsAt = headerLength + manifestLength
+  const digestsAt = sectionsAt + sectionsLength
+  return {
+    manifest: bytes.subarray(headerLength, sectionsAt),
+    sections: bytes.subarray(sectionsAt, digestsAt),
+    digests: bytes.subarray(digestsAt),
+  }
+}
+
+/**
+ * Checks and reads the sections alone; their payloads are still encoded.
+ * @throws StateCorrupt, StateInvalid
+ */
+export const decodeSectionList = (header: StateHeader, bytes: Uint8Array): readonly Section[] => {
+  checkDigest("sections", bytes, header.sectionsDigest)
+  return SectionList.decode({ version: 1, payload: bytes })
+}
+
+/**
+ * Checks and reads the digests of the memory alone.
+ * @returns `undefined` where there are none
+ * @throws StateCorrupt, StateInvalid, StateVersionUnsupported
+ */
+export const decodeMemoryDigests = (
+  header: StateHeader,
+  bytes: Uint8Array,
+  manifest: Manifest,
+): MemoryDigests | undefined => {
   if (header.digestsDigest === undefined) return undefined
   checkDigest("digests", bytes, header.digestsDigest)
   if (bytes.length === 0) return undefined
@@ -264,15 +300,12 @@ const readDigests = (header: StateHeader, bytes: Uint8Array, manifest: Manifest)
  */
 export const decodeEnvelope = (bytes: Uint8Array): DecodedEnvelope => {
   const header = readHeader(bytes)
-  const sectionsAt = header.headerLength + header.manifestLength
-  const digestsAt = sectionsAt + header.sectionsLength
-  const record = readManifestRecord(header, bytes.subarray(header.headerLength, sectionsAt))
+  const parts = statePartsOf(header, bytes)
+  const record = readManifestRecord(header, parts.manifest)
   const manifest = ManifestComponent.decode(record)
   checkLineage(manifest, header)
-  const body = bytes.subarray(sectionsAt, digestsAt)
-  checkDigest("sections", body, header.sectionsDigest)
-  const sections = SectionList.decode({ version: 1, payload: body })
+  const sections = decodeSectionList(header, parts.sections)
   checkComponents(manifest, sections)
-  const memoryDigests = readDigests(header, bytes.subarray(digestsAt), manifest)
+  const memoryDigests = decodeMemoryDigests(header, parts.digests, manifest)
   return { header, manifest, manifestVersion: record.version, sections, memoryDigests }
 }
