@@ -14,6 +14,8 @@ export { DeviceClosed, DeviceStateRefused } from "./devices/device.ts"
 export { InputTooLarge } from "./devices/input.ts"
 export { EmbeddedGuestDamaged } from "./guest/embedded.ts"
 export {
+  GuestAgentTooOld,
+  GuestEntropyInvalid,
   GuestOutputTooLarge,
   GuestProtocolError,
   GuestRequestFailed,

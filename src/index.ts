@@ -38,6 +38,7 @@ export type {
   GuestCounter,
   GuestTime,
   ReadMemoryResult,
+  ReseedOptions,
 } from "./guest/types.ts"
 export type { MachineState, MicroVmConfig } from "./machine/config.ts"
 export type { HostProfile } from "./machine/host-profile.ts"

@@ -76,6 +76,8 @@ void worker_exited(struct job *job);
 int file_write(struct request *request);
 int file_read(struct request *request);
 
+int entropy_reseed(struct request *request);
+
 int system_hello(struct request *request);
 int system_meminfo(struct request *request);
 int system_time(struct request *request);

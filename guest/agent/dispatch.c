@@ -21,6 +21,7 @@ static handler *const handlers[] = {
 	[OP_COUNTER_START] = system_counter_start,
 	[OP_POWEROFF] = system_poweroff,
 	[OP_READ_PHYS] = worker_read_phys,
+	[OP_RESEED] = entropy_reseed,
 };
 
 void dispatch(uint32_t id, uint16_t op, uint8_t *payload, uint32_t length)

@@ -13,8 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define AGENT_VERSION "1.0.0"
-#define PROTOCOL_VERSION 1u
+#define AGENT_VERSION "1.1.0"
+#define PROTOCOL_VERSION 2u
 
 #define FRAME_MAGIC 0x4F595243u /* "CRYO" */
 #define FRAME_SALT 0x5A5A5A5Au
@@ -22,6 +22,8 @@
 #define FRAME_PAYLOAD_MAX ((1u << 20) + 64u)
 #define FILE_BYTES_MAX (1u << 20)
 #define OUTPUT_BYTES_MAX (16u << 10)
+#define ENTROPY_BYTES_MIN 16u
+#define ENTROPY_BYTES_MAX 512u
 
 enum op {
 	OP_HELLO = 1,
@@ -41,6 +43,7 @@ enum op {
 	OP_COUNTER_START = 15,
 	OP_POWEROFF = 16,
 	OP_READ_PHYS = 17,
+	OP_RESEED = 18,
 };
 
 /* A string of a payload. It points into the frame and has no terminator. */

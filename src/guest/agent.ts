@@ -1,10 +1,17 @@
 /**
  * What the guest agent can do, as Effects. The numbers are those of `guest/agent/PROTOCOL.md`.
  */
+import { randomBytes } from "node:crypto"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { type AgentChannel, AgentClient } from "./client.ts"
-import { type GuestError, GuestOutputTooLarge, GuestTimeout, type GuestUnavailable } from "./errors.ts"
+import {
+  GuestEntropyInvalid,
+  type GuestError,
+  GuestOutputTooLarge,
+  GuestTimeout,
+  type GuestUnavailable,
+} from "./errors.ts"
 import { type PayloadReader, PayloadWriter } from "./payload.ts"
 import { parseMeminfo, parseVmstat } from "./proc-files.ts"
 import type {
@@ -16,6 +23,7 @@ import type {
   GuestCounter,
   GuestTime,
   ReadMemoryResult,
+  ReseedOptions,
 } from "./types.ts"
 
 const Op = {
@@ -36,6 +44,7 @@ const Op = {
   counterStart: 15,
   powerOff: 16,
   readPhysical: 17,
+  reseed: 18,
 } as const
 
 const SIGKILL = 9
@@ -43,7 +52,17 @@ const NOTHING = new Uint8Array(0)
 /** Bytes a frame of a file carries; below the protocol's limit with room for the other fields. */
 const FILE_PIECE = 512 * 1024
 
+/** Bytes of entropy that the agent takes, and how many are drawn for it where none are given. */
+const ENTROPY = { min: 16, max: 512, default: 64 } as const
+
 const readNothing = (): void => undefined
+
+const entropyInvalid = (entropy: unknown): GuestEntropyInvalid =>
+  new GuestEntropyInvalid({
+    message: `entropy: ${ENTROPY.min} to ${ENTROPY.max} bytes are wanted as a Uint8Array, not ${entropy instanceof Uint8Array ? entropy.length : typeof entropy}`,
+    minBytes: ENTROPY.min,
+    maxBytes: ENTROPY.max,
+  })
 
 /** Collects one output stream up to a limit. */
 class Collected {
@@ -303,6 +322,29 @@ export class GuestAgent {
       op: Op.counter,
       payload: NOTHING,
       read: (reply) => ({ value: reply.u64(), bootNonce: reply.u64(), monotonic: reply.u64() }),
+    })
+  }
+
+  /**
+   * Gives the guest's kernel entropy and makes it take new keys for its random numbers at once. Two machines restored
+   * from one snapshot may otherwise draw the same. What was drawn before stays, and so do generators of programs' own.
+   *
+   * Fails with `GuestAgentTooOld` in a guest that was booted by a release before this request.
+   */
+  reseed(options: ReseedOptions = {}): Effect.Effect<void, GuestError> {
+    // Drawn when it runs: one effect may be run for many guests.
+    return Effect.suspend(() => {
+      const entropy: unknown = options.entropy ?? randomBytes(ENTROPY.default)
+      if (!(entropy instanceof Uint8Array) || entropy.length < ENTROPY.min || entropy.length > ENTROPY.max) {
+        return Effect.fail(entropyInvalid(entropy))
+      }
+      return this.#client.request({
+        operation: "reseed",
+        op: Op.reseed,
+        since: 2,
+        payload: new PayloadWriter().bytes(entropy).finish(),
+        read: readNothing,
+      })
     })
   }
 

@@ -7,6 +7,7 @@ import { randomInt } from "node:crypto"
 import * as os from "node:os"
 import * as Effect from "effect/Effect"
 import {
+  GuestAgentTooOld,
   type GuestError,
   GuestProtocolError,
   GuestRequestFailed,
@@ -30,6 +31,8 @@ export interface AgentRequest<A> {
   readonly operation: string
   readonly op: number
   readonly payload: Uint8Array
+  /** Version of the protocol that brought this op: older agents answer it with ENOSYS. The first by default. */
+  readonly since?: number
   /** Reads the final reply. What it throws becomes a {@link GuestProtocolError}. */
   readonly read: (reply: PayloadReader) => A
   /** Frames of the same id and another op, before the final reply. An error it gives ends the request. */
@@ -42,7 +45,18 @@ export interface AgentRequest<A> {
 
 const errnoNames = new Map(Object.entries(os.constants.errno).map(([name, value]) => [value, name]))
 
-const requestFailed = (operation: string, errno: number): GuestRequestFailed => {
+const tooOld = (operation: string, protocolVersion: number): GuestAgentTooOld =>
+  new GuestAgentTooOld({
+    message: `guest: ${operation}: the agent of this guest is older and does not know the request, which takes version ${protocolVersion} of its protocol; boot a guest with the initramfs of this release, and take the snapshot anew`,
+    operation,
+    protocolVersion,
+  })
+
+const requestFailed = (
+  { operation, since }: { readonly operation: string; readonly since?: number },
+  errno: number,
+): GuestAgentTooOld | GuestRequestFailed => {
+  if (since !== undefined && errno === os.constants.errno.ENOSYS) return tooOld(operation, since)
   const errnoName = errnoNames.get(errno) ?? `errno ${errno}`
   return new GuestRequestFailed({ message: `guest: ${operation}: ${errnoName}`, operation, errno, errnoName })
 }
@@ -150,7 +164,7 @@ export class AgentClient {
         this.#abandon(request, id)
         finish(Effect.fail(stop))
       } else if (frame.status !== 0) {
-        finish(Effect.fail(requestFailed(request.operation, frame.status)))
+        finish(Effect.fail(requestFailed(request, frame.status)))
       } else {
         finish(Effect.succeed(request.read(new PayloadReader(frame.payload))))
       }

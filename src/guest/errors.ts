@@ -12,6 +12,25 @@ export class GuestRequestFailed extends Data.TaggedError("GuestRequestFailed")<{
   readonly code = "CRYOVM_GUEST_REQUEST_FAILED"
 }
 
+/** The agent of this guest is older than the request: it came with an earlier release, or out of an old snapshot. */
+export class GuestAgentTooOld extends Data.TaggedError("GuestAgentTooOld")<{
+  readonly message: string
+  readonly operation: string
+  /** Version of the agent's protocol that the operation takes. */
+  readonly protocolVersion: number
+}> {
+  readonly code = "CRYOVM_GUEST_AGENT_TOO_OLD"
+}
+
+/** The entropy given for the guest's random number generator is too little or too much. */
+export class GuestEntropyInvalid extends Data.TaggedError("GuestEntropyInvalid")<{
+  readonly message: string
+  readonly minBytes: number
+  readonly maxBytes: number
+}> {
+  readonly code = "CRYOVM_GUEST_ENTROPY_INVALID"
+}
+
 /** The guest agent gave no answer in time: not booted yet, no agent in this guest, or the guest hangs. */
 export class GuestTimeout extends Data.TaggedError("GuestTimeout")<{
   readonly message: string
@@ -57,6 +76,8 @@ export class GuestOutputTooLarge extends Data.TaggedError("GuestOutputTooLarge")
 }
 
 export type GuestError =
+  | GuestAgentTooOld
+  | GuestEntropyInvalid
   | GuestRequestTooLarge
   | GuestRequestFailed
   | GuestTimeout

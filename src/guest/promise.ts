@@ -12,6 +12,7 @@ import type {
   GuestCounter,
   GuestTime,
   ReadMemoryResult,
+  ReseedOptions,
 } from "./types.ts"
 
 /** The agent in the guest. */
@@ -104,6 +105,15 @@ export class Guest {
   /** Pages of raw physical memory, from page frame `firstPfn`, that are not zero. */
   readPhysical(firstPfn: bigint, count: number, options?: AbortOptions): Promise<bigint> {
     return run(this.#agent.readPhysical(firstPfn, count), options)
+  }
+
+  /**
+   * Gives the guest's kernel entropy and makes it take new keys for its random numbers at once. Two machines restored
+   * from one snapshot may otherwise draw the same. What was drawn before stays, and so do generators of programs' own.
+   * @throws GuestAgentTooOld in a guest that was booted by a release before this request, GuestEntropyInvalid
+   */
+  reseed(options: ReseedOptions & AbortOptions = {}): Promise<void> {
+    return run(this.#agent.reseed(options), options)
   }
 
   /** Asks the guest to end: by a reset, which stops the machine, or by a halt. */

@@ -80,3 +80,8 @@ export interface GuestCounter {
   /** CLOCK_MONOTONIC when it was read, nanoseconds. */
   readonly monotonic: bigint
 }
+
+export interface ReseedOptions {
+  /** 16 to 512 bytes that nobody can guess; 64 of the host's own generator by default. */
+  readonly entropy?: Uint8Array
+}

@@ -141,4 +141,44 @@ test("files longer than a piece are written and read in pieces", async () => {
   assert.equal(await Effect.runPromise(agent.readFile("/tmp/x")), content)
 })
 
+test("reseed sends fresh bytes each time it runs, or those it is given", async () => {
+  const { agent, requests } = agentWith((frame, reply) => reply(frame.op, new Uint8Array(0)))
+  const reseed = agent.reseed()
+  await Effect.runPromise(reseed)
+  await Effect.runPromise(reseed)
+  const own = new Uint8Array(16).map((_, index) => index)
+  await Effect.runPromise(agent.reseed({ entropy: own }))
+  assert.equal(
+    requests.map((frame) => frame.op),
+    [18, 18, 18],
+  )
+  const [first, second, third] = requests.map((frame) => new PayloadReader(frame.payload).bytes())
+  assert.equal([first?.length, second?.length], [64, 64])
+  assert.not.equal(first, second)
+  assert.equal(third, own)
+})
+
+test("entropy that is too little, too much or no bytes is refused before it is sent", async () => {
+  const { agent, requests } = agentWith(() => {})
+  for (const entropy of [new Uint8Array(0), new Uint8Array(15), new Uint8Array(513), "secret" as never]) {
+    const error = await failureOf(agent.reseed({ entropy }))
+    assert.is(error._tag, "GuestEntropyInvalid")
+    assert.match(error.message, /^entropy: 16 to 512 bytes/)
+  }
+  assert.is(requests.length, 0)
+})
+
+test("an agent that does not know a later request is told from one that fails", async () => {
+  const ENOSYS = 38
+  const { agent } = agentWith((frame, reply) => reply(frame.op, new Uint8Array(0), ENOSYS))
+  const error = await failureOf(agent.reseed())
+  assert.is(error._tag, "GuestAgentTooOld")
+  assert.is(error._tag === "GuestAgentTooOld" && error.protocolVersion, 2)
+  assert.match(error.message, /take the snapshot anew/)
+  assert.is((await failureOf(agent.exec("true")))._tag, "GuestRequestFailed", "the first version knew exec")
+  const { agent: unprivileged } = agentWith((frame, reply) => reply(frame.op, new Uint8Array(0), 1))
+  const refused = await failureOf(unprivileged.reseed())
+  assert.is(refused._tag === "GuestRequestFailed" && refused.errnoName, "EPERM")
+})
+
 test.run()

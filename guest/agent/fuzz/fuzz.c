@@ -138,6 +138,9 @@ static void make_payload(uint16_t op)
 		u64(rnd(1000));
 		u32(rnd(10));
 		break;
+	case OP_RESEED: /* without privilege the generator itself says EPERM */
+		filler(rnd(600));
+		break;
 	default:
 		break;
 	}
@@ -285,7 +288,7 @@ int main(int argc, char **argv)
 	op_of = calloc(rounds, 1);
 
 	for (uint32_t id = 0; id < rounds; id++) {
-		uint16_t op = (uint16_t)(1 + rnd(19));
+		uint16_t op = (uint16_t)(1 + rnd(20));
 		uint8_t header[FRAME_HEADER];
 		bool bent = rnd(3) == 0;
 
