@@ -3,11 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <new>
-#include <optional>
-#include <thread>
 
-#include "failure.h"
 #include "thread.h"
 
 namespace cryovm {
@@ -39,34 +35,35 @@ bool Copier::Continues(const Batch& batch, int fd, uint64_t offset) const {
          batch.size < kMaximumSize;
 }
 
-void Copier::Run() {
-  std::thread helper;
-  std::optional<Failure> failure;
-  if (batches_.size() > 1) {
-    try {
-      helper = StartThread("cryovm copy", [&] {
-        try {
-          Work();
-        } catch (const Failure& failed) {
-          failure = failed;
-        }
-      });
-    } catch (const Failure&) {
-      // It takes longer alone.
-    }
-  }
-  try {
-    Work();
-  } catch (...) {
-    JoinThread(helper);
-    throw;
-  }
-  JoinThread(helper);
-  if (failure.has_value()) throw *failure;
+Copier::~Copier() {
+  next_ = batches_.size();
+  JoinThread(helper_);
 }
 
-void Copier::Work() {
-  for (size_t at = next_++; at < batches_.size(); at = next_++) Fill(batches_[at]);
+void Copier::Start() {
+  // One batch takes less than a thread.
+  if (batches_.size() < 2) return;
+  try {
+    helper_ = StartThread("cryovm copy", [this] { failure_of_helper_ = Work(); });
+  } catch (const Failure&) {
+    // Then it is all done by `Finish`.
+  }
+}
+
+void Copier::Finish() {
+  if (!failure_.has_value()) failure_ = Work();
+  JoinThread(helper_);
+  if (!failure_.has_value()) failure_ = failure_of_helper_;
+  if (failure_.has_value()) throw *failure_;
+}
+
+std::optional<Failure> Copier::Work() {
+  try {
+    for (size_t at = next_++; at < batches_.size(); at = next_++) Fill(batches_[at]);
+  } catch (const Failure& failure) {
+    return failure;
+  }
+  return std::nullopt;
 }
 
 void Copier::Fill(const Batch& batch) {

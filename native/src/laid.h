@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backing_file.h"
+#include "copier.h"
 #include "file_data.h"
 #include "mapping_share.h"
 #include "page_range.h"
@@ -27,15 +28,17 @@ struct LaidRun {
 
 class Laid {
  public:
-  static constexpr uint64_t kDefaultLimit = 4096;
+  static constexpr uint64_t kDefaultLimit = 8192;
 
   Laid() = default;
   // `runs`: in whole pages, ascending, not overlapping, inside their files.
   Laid(std::vector<BackingFile> files, std::vector<LaidRun> runs) : files_(std::move(files)), runs_(std::move(runs)) {}
 
-  // Lays every run over the mapping at `base`, which is of `file`. At most `limit` become mappings of their own, the
-  // largest; the others are copied. Throws Failure.
-  void LayOver(uint8_t* base, FileData file, uint64_t limit);
+  // Lays runs over the mapping at `base`, which is of `file`: at most `limit` of them, the largest. All others are left
+  // to be copied. Throws Failure.
+  void Map(uint8_t* base, FileData& file, uint64_t limit);
+  // Adds what is left to be copied.
+  void Copy(Copier& copier, FileData& file) const;
 
   const std::vector<BackingFile>& files() const { return files_; }
   const std::vector<LaidRun>& runs() const { return runs_; }
@@ -45,7 +48,6 @@ class Laid {
 
  private:
   std::vector<LaidRun*> RunsToMap(FileData& file, uint64_t limit);
-  void Copy(uint8_t* base, FileData& file);
 
   std::vector<BackingFile> files_;
   std::vector<LaidRun> runs_;

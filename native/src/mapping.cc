@@ -54,7 +54,7 @@ AddressRange::AddressRange(uint64_t size) : size_(size) {
 AddressRange::~AddressRange() { munmap(start_, size_); }
 
 Mapping::Mapping(uint64_t size, MappingKind kind, MappingSource source)
-    : range_(CheckedSize(size)), kind_(kind), source_(std::move(source)), overlays_(source_.maximum_overlays) {
+    : range_(CheckedSize(size)), kind_(kind), source_(std::move(source)), overlays_(source_.maximum_overlays), copier_(base()) {
   const bool file = kind == MappingKind::kPrivateFile;
   // Not reserving swap is what allows more guest memory than the host has, as long as it is not touched.
   const int flags = MAP_FIXED | MAP_NORESERVE | (kind == MappingKind::kShared ? MAP_SHARED : MAP_PRIVATE) |
@@ -64,9 +64,12 @@ Mapping::Mapping(uint64_t size, MappingKind kind, MappingSource source)
     throw SystemFailure("mmap", errno,
                         "mapping " + std::to_string(size) + " bytes of guest memory" + (file ? " from a file" : ""));
   }
-  source_.laid.LayOver(base(), FileData(backing_fd(), backing_offset()), source_.maximum_laid_runs);
+  FileData data(backing_fd(), backing_offset());
+  source_.laid.Map(base(), data, source_.maximum_laid_runs);
   // A crash of the host process must not write every guest's memory into its core file. Once for all that was mapped.
   madvise(base(), size, MADV_DONTDUMP);
+  source_.laid.Copy(copier_, data);
+  copier_.Start();
   counters.memories++;
 }
 

@@ -58,6 +58,10 @@ class Mapping {
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
 
+  // What is laid over the memory may still be on its way into it: to be called before anything looks at its content or
+  // writes to it. By one thread only. Throws Failure, and does on every later call.
+  void Complete() { copier_.Finish(); }
+
   uint8_t* base() const { return range_.start(); }
   uint64_t size() const { return range_.size(); }
   MappingKind kind() const { return kind_; }
@@ -84,6 +88,7 @@ class Mapping {
   MappingSource source_;
   std::mutex overlays_mutex_;
   Overlays overlays_;
+  Copier copier_;  // last, so that it ends first
 };
 
 }  // namespace cryovm

@@ -93,6 +93,7 @@ std::shared_ptr<Mapping> MemoryObject::MappingOf(Napi::Value value, const char* 
 
 std::shared_ptr<Mapping> MemoryObject::Open(const char* operation) const {
   if (mapping_ == nullptr) throw Refusal(operation, "this guest memory is closed");
+  mapping_->Complete();
   return mapping_;
 }
 

@@ -1,5 +1,5 @@
 // time limit: 180 s
-import { closeSync, openSync, readdirSync, readSync, rmSync, writeSync } from "node:fs"
+import { closeSync, ftruncateSync, openSync, readdirSync, readSync, rmSync, writeSync } from "node:fs"
 import { join } from "node:path"
 import * as fc from "fast-check"
 import { test } from "uvu"
@@ -162,6 +162,31 @@ test("many memories of many runs share the mappings that the process may have", 
   const again = layered(size, newFile(size), [fileOf(2 * page, 7)], runs, { maximumLaidRuns: count })
   assert.is(again.copiedBytes, 0, "closed memories have given theirs back")
   again.close()
+})
+
+test("a file that becomes too short to be copied fails whatever uses the memory", () => {
+  for (const count of [1, 1024]) {
+    const runs = Array.from({ length: count }, (_, index): Run => [2 * index * page, page, 0, index * page])
+    const fd = fileOf(count * page, 2)
+    const laid = { fds: [fd], runs: runsOf(...runs) }
+    const base = newFile(2 * count * page)
+    const source = { kind: "file", fd: base, offset: 0, laid } as const
+    const unused = loadNative().mapMemory(2 * count * page, source)
+    ftruncateSync(fd, 0)
+    assert.is(unused.copiedBytes, count * page)
+    unused.close()
+    ftruncateSync(fd, count * page)
+    const memory = loadNative().mapMemory(2 * count * page, source)
+    ftruncateSync(fd, 0)
+    // With a thread of its own, copying may have been quicker than this.
+    if (count === 1) {
+      assert.throws(() => memory.window(0, page), /has become shorter/)
+      assert.throws(() => memory.residentBytes(), /has become shorter/)
+    }
+    memory.close()
+    closeSync(fd)
+    closeSync(base)
+  }
 })
 
 test("what is malformed is refused, says why, and leaves nothing behind", () => {
