@@ -60,7 +60,7 @@ export type NativeMemorySource =
       readonly laid?: NativeLaidFiles
       /** For tests: the most anonymous overlays that `discard` may leave (2,048 without it). */
       readonly maximumOverlays?: number
-      /** For tests: the most runs of `laid` that become mappings of their own; further ones are copied. */
+      /** For tests: the most runs of `laid` that become mappings of their own (8,192 without it). */
       readonly maximumLaidRuns?: number
     }
   /** A memfd of the addon's own, shared and sealed against any change of its size. Zero until written. */
@@ -139,7 +139,11 @@ export interface NativeDiffResult {
 /** One mapping of guest memory in this process. */
 export interface NativeMemory {
   readonly size: number
-  /** Bytes of `laid` that were copied instead of mapped, because there would have been too many mappings. */
+  /**
+   * Bytes of `laid` that are copied instead of mapped: runs of single pages, for that takes less time, and what there
+   * would have been too many mappings for. A thread of the addon copies while other things go on. Whatever needs the
+   * memory first (all but `close`) waits for it, and throws where a file cannot be read.
+   */
   readonly copiedBytes: number
   /**
    * An external buffer over `[offset, offset + length)`, detached by `close`. 0.7 us; V8 counts its length as memory
@@ -275,12 +279,13 @@ export interface NativeVm {
   readonly hasManualDirtyLog: boolean
   /**
    * `KVM_GET_DIRTY_LOG`: one bit a page, little endian, in whole 64-bit words. What it tells is forgotten by it, unless
-   * `hasManualDirtyLog`.
+   * `hasManualDirtyLog`. No write of the guest is missed; a page that this process has written to itself is also told
+   * when the guest reads it for the first time. What this process writes is not told.
    */
   getDirtyLog(slot: number): Uint8Array
   /**
-   * `KVM_CLEAR_DIRTY_LOG`: the pages whose bits are set are clean until they are written to again. Does nothing without
-   * `hasManualDirtyLog`: there `getDirtyLog` has done it.
+   * `KVM_CLEAR_DIRTY_LOG`: the pages whose bits are set are clean until they are written to again. `bitmap` is as long
+   * as what `getDirtyLog` gives. Does nothing without `hasManualDirtyLog`: there `getDirtyLog` has done it.
    */
   clearDirtyLog(slot: number, bitmap: Uint8Array): void
 

@@ -1,6 +1,7 @@
 #include "machine.h"
 
 #include "counters.h"
+#include "dirty_log.h"
 #include "kvm.h"
 
 namespace cryovm {
@@ -17,6 +18,7 @@ Machine::Machine(const std::string& path, uint32_t vcpu_count) {
   const Fd kvm = OpenKvm(path);
   // Interrupted by any signal to this process; KVM_CALL tries again.
   fd_ = Fd(KVM_CALL(kvm.get(), KVM_CREATE_VM, 0, "making a virtual machine"));
+  has_manual_dirty_log_ = EnableManualDirtyLog(fd_.get());
   KVM_CALL(fd_.get(), KVM_SET_TSS_ADDR, kTssAddress, "placing the task state segment");
   KVM_CALL(fd_.get(), KVM_SET_IDENTITY_MAP_ADDR, &kIdentityMapAddress, "placing the identity map");
   KVM_CALL(fd_.get(), KVM_CREATE_IRQCHIP, 0, "making the interrupt controllers");

@@ -39,6 +39,7 @@ class Machine {
 
   void SetRegion(uint32_t slot, uint32_t flags, uint64_t guest_address, std::shared_ptr<Mapping> mapping,
                  uint64_t offset, uint64_t size);
+  bool has_manual_dirty_log() const { return has_manual_dirty_log_; }
   // Bytes of slot's memory; throws Failure for one that is not there.
   uint64_t SlotSize(uint32_t slot, const char* operation) const;
 
@@ -53,6 +54,7 @@ class Machine {
   Fd fd_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   std::map<uint32_t, Slot> slots_;
+  bool has_manual_dirty_log_ = false;
   std::shared_ptr<StatusCells> cells_ = std::make_shared<StatusCells>();
   std::atomic<int> running_{0};  // threads that have not left
   std::atomic<bool> released_{false};

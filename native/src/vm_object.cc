@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "arguments.h"
+#include "dirty_log.h"
 #include "failure.h"
 #include "kvm.h"
 #include "memory.h"
@@ -30,6 +31,7 @@ Napi::Function VmObject::Define(Napi::Env env) {
                      {
                          METHOD("setMemoryRegion", SetMemoryRegion),
                          METHOD("getDirtyLog", GetDirtyLog),
+                         METHOD("clearDirtyLog", ClearDirtyLog),
                          METHOD("resume", Resume),
                          METHOD("pause", Pause),
                          METHOD("getVcpu", GetVcpu),
@@ -85,6 +87,8 @@ VmObject::VmObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     self.DefineProperties({
         Napi::PropertyDescriptor::Value(
             "vcpuCount", Napi::Number::New(env, static_cast<double>(machine.vcpu_count())), napi_enumerable),
+        Napi::PropertyDescriptor::Value("hasManualDirtyLog", Napi::Boolean::New(env, machine.has_manual_dirty_log()),
+                                        napi_enumerable),
         Napi::PropertyDescriptor::Value("run", run, napi_enumerable),
         Napi::PropertyDescriptor::Value("statusCells",
                                         vm->buffers()->Make(env, cells->words(), cells->size(), cells),
@@ -153,13 +157,23 @@ Napi::Value VmObject::GetDirtyLog(const Napi::CallbackInfo& info) {
   Machine& machine = Open(kOperation);
   const auto slot = static_cast<uint32_t>(ToUnsigned(info[0], kOperation, "slot", UINT16_MAX));
   const uint64_t pages = machine.SlotSize(slot, kOperation) / kPageSize;
-  // The kernel writes whole 64-bit words.
-  Napi::Uint8Array bitmap = Napi::Uint8Array::New(info.Env(), (pages + 63) / 64 * 8);
-  struct kvm_dirty_log log = {};
-  log.slot = slot;
-  log.dirty_bitmap = bitmap.Data();
-  KVM_CALL(machine.fd(), KVM_GET_DIRTY_LOG, &log, "reading which pages the guest wrote to");
+  Napi::Uint8Array bitmap = Napi::Uint8Array::New(info.Env(), DirtyLogSize(pages));
+  cryovm::GetDirtyLog(machine.fd(), slot, bitmap.Data());
   return bitmap;
+}
+
+Napi::Value VmObject::ClearDirtyLog(const Napi::CallbackInfo& info) {
+  constexpr const char* kOperation = "KVM_CLEAR_DIRTY_LOG";
+  Machine& machine = Open(kOperation);
+  const auto slot = static_cast<uint32_t>(ToUnsigned(info[0], kOperation, "slot", UINT16_MAX));
+  const uint64_t pages = machine.SlotSize(slot, kOperation) / kPageSize;
+  const Bytes bitmap = ToBytes(info[1], kOperation, "bitmap");
+  if (bitmap.size != DirtyLogSize(pages)) {
+    throw Refusal(kOperation, "bitmap must have " + std::to_string(DirtyLogSize(pages)) + " bytes for slot " +
+                                  std::to_string(slot) + ", not " + std::to_string(bitmap.size));
+  }
+  if (machine.has_manual_dirty_log()) cryovm::ClearDirtyLog(machine.fd(), slot, pages, bitmap.data);
+  return info.Env().Undefined();
 }
 
 Napi::Value VmObject::Resume(const Napi::CallbackInfo& info) {

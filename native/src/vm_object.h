@@ -34,6 +34,7 @@ class VmObject : public Napi::ObjectWrap<VmObject> {
 
   Napi::Value SetMemoryRegion(const Napi::CallbackInfo& info);
   Napi::Value GetDirtyLog(const Napi::CallbackInfo& info);
+  Napi::Value ClearDirtyLog(const Napi::CallbackInfo& info);
   Napi::Value Resume(const Napi::CallbackInfo& info);
   Napi::Value Pause(const Napi::CallbackInfo& info);
   Napi::Value GetVcpu(const Napi::CallbackInfo& info);

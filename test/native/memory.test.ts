@@ -135,24 +135,4 @@ kvmTest("a slot cannot reach beyond its memory, and only NativeMemory is taken",
   await guest.close()
 })
 
-kvmTest("the dirty log tells exactly the pages written since it was last read", async () => {
-  const guest = tinyGuest([...x86.setAl(1), ...x86.writeRamAl(0x9000), ...x86.inAl(1), ...x86.jumpBack(8)], {
-    onAccess: (self) => self.vm.pause(),
-  })
-  const region = { slot: 0, guestAddress: 0, memory: guest.memory, offset: 0, size: guest.memory.size }
-  guest.vm.setMemoryRegion({ ...region, logDirtyPages: true })
-  for (let round = 0; round < 3; round++) {
-    guest.vm.resume()
-    await guest.nextStop()
-    const bitmap = guest.vm.getDirtyLog(0)
-    assert.is(bitmap.length, guest.memory.size / page / 8)
-    const dirty = [...bitmap].flatMap((byte, at) =>
-      [0, 1, 2, 3, 4, 5, 6, 7].filter((bit) => byte & (1 << bit)).map((bit) => at * 8 + bit),
-    )
-    assert.equal(dirty, [9])
-  }
-  assert.throws(() => guest.vm.getDirtyLog(7), /no memory slot 7/)
-  await guest.close()
-})
-
 test.run()
