@@ -29,6 +29,9 @@ export const DIFF_FILE = "memory.diff"
 /** Memory has a digest for each part of this size; every region's pages and the table begin at a multiple of it. */
 export const DIGEST_CHUNK_BYTES = 2 ** 20
 
+/** Most runs of a table, and of all tables of a chain: 512 MiB where they are held in memory. */
+export const MAXIMUM_RUNS = 2 ** 24
+
 const MAGIC = Uint8Array.of(0x89, 0x43, 0x52, 0x55, 0x0d, 0x0a, 0x1a, 0x0a)
 const TABLE_VERSION = 1
 const HEADER_BYTES = 32
@@ -84,6 +87,7 @@ export const checkRunTableLayout = (
   if (!(Number.isSafeInteger(runs) && runs >= 0 && runs <= memoryBytes / PAGE_BYTES)) {
     throw invalid(path, `${runs} runs are not possible in ${memoryBytes} bytes of memory`)
   }
+  if (runs > MAXIMUM_RUNS) throw invalid(path, `it has ${runs} runs, and at most ${MAXIMUM_RUNS} are read`)
   const expected = tableOffset + runTableBytes(runs)
   if (fileBytes !== expected) throw invalid(path, `with ${runs} runs it has ${expected} bytes, not ${fileBytes}`)
 }
@@ -133,6 +137,9 @@ const wordsOf = (bytes: Uint8Array): Uint32Array => {
 export const encodeRunTable = (runs: NativeRuns, memoryBytes: number): Uint8Array => {
   checkRuns(runs, memoryBytes, Number.MAX_SAFE_INTEGER, DIFF_FILE)
   const count = runs.length / RUN_NUMBERS
+  if (count > MAXIMUM_RUNS) {
+    throw invalid(DIFF_FILE, `memory changed in ${count} runs, and ${MAXIMUM_RUNS} are possible`, "take a full snapshot")
+  }
   const table = new Uint8Array(runTableBytes(count))
   const view = new DataView(table.buffer)
   table.set(MAGIC)

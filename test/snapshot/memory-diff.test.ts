@@ -144,6 +144,7 @@ const layouts: readonly (readonly [RegExp, Partial<RunTableLayout>, number])[] =
   [/-1048576, which is no multiple/, { tableOffset: -(2 ** 20) }, 0],
   [/9007199254740991 runs are not possible/, { runs: Number.MAX_SAFE_INTEGER }, 0],
   [/17 runs are not possible in 65536 bytes/, { runs: 17 }, 0],
+  [/it has 16777217 runs, and at most 16777216 are read/, { memoryBytes: 2 ** 40, runs: 2 ** 24 + 1 }, 0],
   [/with 2 runs it has 1052672 bytes, not 1056768/, {}, 4096],
   [/with 2 runs it has 1052672 bytes, not 1048576/, {}, -4096],
 ]
