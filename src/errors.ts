@@ -36,13 +36,14 @@ export {
   MemoryFileInvalid,
   SnapshotExists,
   SnapshotIncomplete,
+  SnapshotInconsistent,
   SnapshotNotFound,
   SnapshotReadFailed,
   SnapshotWriteFailed,
 } from "./snapshot/bundle.ts"
+export { ChainTooLarge, ParentMismatch, ParentMissing, ParentUnreadable } from "./snapshot/chain-errors.ts"
 export { SnapshotIncompatible } from "./snapshot/compatibility/incompatible.ts"
 export { MemoryDiffInvalid } from "./snapshot/memory-diff.ts"
-export { SnapshotInconsistent } from "./snapshot/open.ts"
 export { StateDowngradeLossy, StateInvalid, StateVersionUnsupported } from "./state/component.ts"
 export { DocumentInvalid } from "./state/document.ts"
 export {

@@ -52,6 +52,11 @@ export interface RestoreOptions {
   readonly force?: boolean
   /** `continue` by default. */
   readonly clock?: RestoreClock
+  /**
+   * Where the parents of a diff snapshot are looked for first: directories of snapshots, or of folders with snapshots in
+   * them. After these comes what is beside each snapshot.
+   */
+  readonly parents?: readonly string[]
   /** How the compatibility of snapshot and host is judged. */
   readonly compatibility?: CompatibilityOptions
 }

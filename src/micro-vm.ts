@@ -319,8 +319,8 @@ export const restore = (dir: string, options: RestoreOptions = {}) =>
     const microVm = yield* scoped((callbacks, scope) =>
       Effect.gen(function* () {
         const native = loadNative()
-        const opened = yield* openSnapshot(dir)
-        const memories = yield* mapMemories(native, opened.memories)
+        const opened = yield* openSnapshot(dir, options)
+        const memories = yield* mapMemories(native, opened.chain.memories)
         const machine = yield* makeMachine(native, {
           vcpus: opened.state.machine.vcpus,
           devices: opened.state.machine.devices,

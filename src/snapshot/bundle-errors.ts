@@ -61,6 +61,14 @@ export class MemoryFileInvalid extends Data.TaggedError("MemoryFileInvalid")<{
   readonly code = "CRYOVM_MEMORY_FILE_INVALID"
 }
 
+/** The parts of a snapshot, or a snapshot and its parent, contradict each other. */
+export class SnapshotInconsistent extends Data.TaggedError("SnapshotInconsistent")<{
+  readonly message: string
+  readonly dir: string
+}> {
+  readonly code = "CRYOVM_SNAPSHOT_INCONSISTENT"
+}
+
 /** Symbolic errno of a failed file operation, Node's or the addon's; empty for anything else. */
 export const errnoNameOf = (cause: unknown): string => {
   if (cause instanceof KvmError) return cause.errnoName

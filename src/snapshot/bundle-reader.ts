@@ -147,17 +147,29 @@ export const readStateFile = (dir: string): Effect.Effect<DecodedEnvelope, State
 export const readStateHeader = (dir: string): Effect.Effect<StateHeader, StateReadError> =>
   reading(join(dir, STATE_FILE), () => withStateFile(dir, readHeaderOf))
 
+/** What a snapshot says of itself: all of its state file but the sections. */
+export interface SnapshotHead {
+  readonly dir: string
+  readonly header: StateHeader
+  readonly manifest: Manifest
+}
+
 /**
  * Reads header and manifest of the bundle at `dir`, and checks them and the size of the file. The sections are neither
  * read nor checked.
  */
-export const readManifest = (dir: string): Effect.Effect<Manifest, StateReadError> =>
+export const readHead = (dir: string): Effect.Effect<SnapshotHead, StateReadError> =>
   reading(join(dir, STATE_FILE), () =>
     withStateFile(dir, async (handle, size) => {
       const header = await readHeaderOf(handle, size)
-      return decodeManifest(header, await readRange(handle, header.headerLength, header.manifestLength))
+      const manifest = decodeManifest(header, await readRange(handle, header.headerLength, header.manifestLength))
+      return { dir, header, manifest }
     }),
   )
+
+/** The manifest of {@link readHead}. */
+export const readManifest = (dir: string): Effect.Effect<Manifest, StateReadError> =>
+  Effect.map(readHead(dir), ({ manifest }) => manifest)
 
 const openAsync = promisify(openDescriptor)
 const fstatAsync = promisify(fstat) as (descriptor: number) => Promise<Stats>

@@ -9,6 +9,7 @@ export {
   MemoryFileInvalid,
   SnapshotExists,
   SnapshotIncomplete,
+  SnapshotInconsistent,
   SnapshotNotFound,
   SnapshotReadFailed,
   SnapshotWriteFailed,
@@ -17,10 +18,12 @@ export {
 export {
   checkMemoryFile,
   openMemoryFile,
+  readHead,
   readManifest,
   readStateBytes,
   readStateFile,
   readStateHeader,
+  type SnapshotHead,
   type StateReadError,
 } from "./bundle-reader.ts"
 export { MEMORY_FILE, type PublishOptions, publishBundle, STATE_FILE, writeBundleFile } from "./bundle-writer.ts"

@@ -138,7 +138,11 @@ export const encodeRunTable = (runs: NativeRuns, memoryBytes: number): Uint8Arra
   checkRuns(runs, memoryBytes, Number.MAX_SAFE_INTEGER, DIFF_FILE)
   const count = runs.length / RUN_NUMBERS
   if (count > MAXIMUM_RUNS) {
-    throw invalid(DIFF_FILE, `memory changed in ${count} runs, and ${MAXIMUM_RUNS} are possible`, "take a full snapshot")
+    throw invalid(
+      DIFF_FILE,
+      `memory changed in ${count} runs, and ${MAXIMUM_RUNS} are possible`,
+      "take a full snapshot",
+    )
   }
   const table = new Uint8Array(runTableBytes(count))
   const view = new DataView(table.buffer)

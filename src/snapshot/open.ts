@@ -1,27 +1,18 @@
 /**
  * A snapshot directory opened for a restore: everything read and checked, nothing mapped yet.
  */
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { memoryRegions } from "../machine/layout.ts"
-import type { NativeMemorySource } from "../native.ts"
 import { checkArchitecture, type Manifest, type SnapshotArchitectureMismatch } from "../state/manifest.ts"
-import { openMemoryFile, readStateFile } from "./bundle.ts"
+import { readStateFile, SnapshotInconsistent } from "./bundle.ts"
+import { type Chain, type ChainOptions, openChainOf } from "./chain.ts"
 import { decodeSections, type MachineSnapshot, type StateError } from "./sections.ts"
-
-/** The parts of a snapshot contradict each other. */
-export class SnapshotInconsistent extends Data.TaggedError("SnapshotInconsistent")<{
-  readonly message: string
-  readonly dir: string
-}> {
-  readonly code = "CRYOVM_SNAPSHOT_INCONSISTENT"
-}
 
 export interface OpenedSnapshot {
   readonly manifest: Manifest
   readonly state: MachineSnapshot
-  /** One mapping a region of guest memory; the descriptors in it are closed with the scope. */
-  readonly memories: readonly { readonly size: number; readonly source: NativeMemorySource }[]
+  /** Its memory, and of a diff that of its parents; the descriptors in it are closed with the scope. */
+  readonly chain: Chain
 }
 
 const MIB = 2 ** 20
@@ -48,10 +39,10 @@ const inconsistent = (dir: string, manifest: Manifest, state: MachineSnapshot): 
   })
 }
 
-/** Reads and checks all of a snapshot but its memory, which is only opened. */
-export const openSnapshot = (dir: string) =>
+/** Reads and checks all of a snapshot but its memory, which is only opened, with that of its parents. */
+export const openSnapshot = (dir: string, options?: ChainOptions) =>
   Effect.gen(function* () {
-    const { manifest, sections } = yield* readStateFile(dir)
+    const { header, manifest, sections } = yield* readStateFile(dir)
     yield* Effect.try({
       try: () => checkArchitecture(manifest),
       catch: (error) => error as SnapshotArchitectureMismatch,
@@ -62,10 +53,6 @@ export const openSnapshot = (dir: string) =>
     })
     const problem = inconsistent(dir, manifest, state)
     if (problem !== undefined) return yield* problem
-    const fd = yield* openMemoryFile(dir, manifest)
-    const memories = manifest.memory.regions.map(({ size, fileOffset }) => ({
-      size,
-      source: { kind: "file", fd, offset: fileOffset } as const,
-    }))
-    return { manifest, state, memories } satisfies OpenedSnapshot
+    const chain = yield* openChainOf({ dir, header, manifest }, options)
+    return { manifest, state, chain } satisfies OpenedSnapshot
   })
