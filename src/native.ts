@@ -354,7 +354,10 @@ export interface NativeAddon {
   digestFile(fd: number, offset: number, length: number, chunkBytes: number): NativeJob<NativeDigests>
   /** {@link NativeDigests} of bytes at hand, a multiple of 4,096. */
   digest(bytes: Uint8Array, chunkBytes: number): NativeDigests
-  /** `renameat2` with RENAME_EXCHANGE: what lies under the two names changes places, at once. */
+  /**
+   * `renameat2` with RENAME_EXCHANGE: what lies under the two names, of one file system, changes places at once. EINVAL
+   * (or ENOSYS) where the file system cannot do that.
+   */
   exchangePaths(a: string, b: string): void
   /** Objects alive in the addon, for leak tests. */
   liveObjects(): { readonly vms: number; readonly memories: number; readonly threads: number }

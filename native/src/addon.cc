@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "counters.h"
+#include "exchange_paths.h"
 #include "instance.h"
 #include "kvm_host.h"
 #include "map_memory.h"
@@ -28,6 +29,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("probeHost", Napi::Function::New<ProbeHost>(env, "probeHost"));
   exports.Set("mapMemory", Napi::Function::New<MapMemory>(env, "mapMemory"));
   exports.Set("createVm", Napi::Function::New<VmObject::Create>(env, "createVm"));
+  exports.Set("exchangePaths", Napi::Function::New<ExchangePaths>(env, "exchangePaths"));
   exports.Set("liveObjects", Napi::Function::New<LiveObjects>(env, "liveObjects"));
   return exports;
 }

@@ -4,6 +4,7 @@ import { lstat, mkdir, open, readdir, rename } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { loadNative, toKvmError } from "../native.ts"
 import { errnoNameOf, SnapshotExists, SnapshotWriteFailed, toWriteFailed } from "./bundle-errors.ts"
 import { asidePath, removeTree, sweepTemporaries, temporaryPath } from "./bundle-temporary.ts"
 
@@ -72,21 +73,41 @@ const syncTree = async (directory: string): Promise<void> => {
   await sync(directory)
 }
 
-/** Moves the finished directory under its name, an old snapshot out of the way first. */
-const moveIn = async (temporary: string, target: string, overwrite: boolean): Promise<void> => {
-  const aside = asidePath(temporary)
-  const replaced = overwrite && (await occupant(target)) === "snapshot"
-  if (replaced) await rename(target, aside)
+/** The new snapshot takes the place of the old one at once. False where the file system cannot do that. */
+const exchange = async (temporary: string, target: string, aside: string): Promise<boolean> => {
+  try {
+    loadNative().exchangePaths(temporary, target)
+  } catch (cause) {
+    const error = toKvmError(cause)
+    if (["EINVAL", "ENOSYS"].includes(error.errnoName)) return false
+    throw error
+  }
+  // What is under the temporary name is removed when anything fails, and the old one must not be before the exchange is
+  // durable.
+  await rename(temporary, aside)
+  return true
+}
+
+/** The old snapshot, where there is one, is moved out of the way first. */
+const renameIn = async (temporary: string, target: string, aside: string | undefined): Promise<void> => {
+  if (aside !== undefined) await rename(target, aside)
   try {
     await rename(temporary, target)
   } catch (cause) {
-    if (replaced) await rename(aside, target)
+    if (aside !== undefined) await rename(aside, target)
     if (["ENOTEMPTY", "EEXIST", "ENOTDIR"].includes(errnoNameOf(cause))) throw existsError(target, "")
     throw cause
   }
+}
+
+/** Moves the finished directory under its name, in the place of an old snapshot or of nothing. */
+const moveIn = async (temporary: string, target: string, overwrite: boolean): Promise<void> => {
+  const replaced = overwrite && (await occupant(target)) === "snapshot"
+  const aside = replaced ? asidePath(temporary) : undefined
+  if (aside === undefined || !(await exchange(temporary, target, aside))) await renameIn(temporary, target, aside)
   await sync(dirname(target))
   // The new snapshot is durable; an old one that cannot be removed is left to a later publish.
-  if (replaced) await removeTree(aside).catch(() => undefined)
+  if (aside !== undefined) await removeTree(aside).catch(() => undefined)
 }
 
 const commit = (temporary: string, target: string, overwrite: boolean): Effect.Effect<void, PublishError> =>
@@ -105,12 +126,16 @@ const commit = (temporary: string, target: string, overwrite: boolean): Effect.E
  * power at any moment. Once this succeeds, the snapshot is durable. Should the very last step fail, the fsync of the
  * parent, the snapshot is visible and complete, but may be gone after a loss of power; that is reported as a failure.
  *
- * With `overwrite`, a snapshot at `dir` stays until the new one is complete and durable, then is moved aside, and the
- * new one moved in: two renames, for Node has no exchanging one. For the moment in between, nothing is under the name.
- * If the second rename fails, the old snapshot is put back. If the process is killed or the power lost in between, the
- * old one is complete beside it as `.<name>.cryovm-<pid>-<hex>.old`, and a later publish into the parent puts it back:
- * the next one after a kill; after a reboot, or from another container, the next one that comes an hour later. Processes that have files of the old snapshot open or mapped keep them. Only a directory with a `state.cryo` is
- * ever replaced.
+ * With `overwrite`, a snapshot at `dir` stays until the new one is complete and durable, and then changes places with it
+ * at once: whoever looks finds the old one or the new one. The old one is then removed; if the process is killed before
+ * that, by a later publish. Processes that have files of it open or mapped keep them. Only a directory with a
+ * `state.cryo` is ever replaced.
+ *
+ * A few file systems cannot exchange two names. There the old snapshot is moved aside and the new one moved in; for the
+ * moment in between, nothing is under the name. If the second rename fails, the old snapshot is put back. If the process
+ * is killed or the power lost in between, the old one is complete beside it as `.<name>.cryovm-<pid>-<hex>.old`, and a
+ * later publish into the parent puts it back: the next one after a kill; after a reboot, or from another container, the
+ * next one that comes an hour later.
  *
  * An empty directory at `dir` counts as none. Errors: {@link SnapshotExists}, before `write` is run (or, where
  * somebody else published there meanwhile, after); {@link SnapshotWriteFailed}; whatever `write` fails with.

@@ -12,6 +12,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs"
+import promises from "node:fs/promises"
+import { syncBuiltinESMExports } from "node:module"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -20,6 +22,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { suite } from "uvu"
 import * as assert from "uvu/assert"
+import { loadNative } from "../../src/native.ts"
 import {
   MEMORY_FILE,
   publishBundle,
@@ -289,6 +292,103 @@ mountTest("when the new one cannot be moved in, the old one is put back", async 
     readdirSync(parent).filter((name) => name.endsWith(".old")),
     [],
   )
+})
+
+/** Runs `look` after every step that gives something another name. */
+const afterEachMove = (look: () => void): Disposable => {
+  const native = loadNative()
+  const { exchangePaths } = native
+  const { rename } = promises
+  native.exchangePaths = (a, b) => {
+    exchangePaths(a, b)
+    look()
+  }
+  promises.rename = async (from, to) => {
+    await rename(from, to)
+    look()
+  }
+  syncBuiltinESMExports()
+  return {
+    [Symbol.dispose]: () => {
+      native.exchangePaths = exchangePaths
+      promises.rename = rename
+      syncBuiltinESMExports()
+    },
+  }
+}
+
+test("while a snapshot is replaced, its name is never without a complete one", async ({ parent, dir }) => {
+  await Effect.runPromise(publishBundle(dir, writeSample("old")))
+  const seen: string[] = []
+  using _ = afterEachMove(() => {
+    assert.equal(readdirSync(dir).sort(), [MEMORY_FILE, STATE_FILE])
+    seen.push(memoryOf(dir))
+  })
+  await Effect.runPromise(publishBundle(dir, writeSample("new"), { overwrite: true }))
+  assert.equal([...new Set(seen)], ["new"])
+  assert.equal(readdirSync(parent), ["snapshot"])
+})
+
+for (const errnoName of ["EINVAL", "ENOSYS"]) {
+  test(`a file system that cannot exchange names (${errnoName}): the old snapshot is moved aside`, async (context) => {
+    const { parent, dir } = context
+    await Effect.runPromise(publishBundle(dir, writeSample("old")))
+    const native = loadNative()
+    const { exchangePaths } = native
+    native.exchangePaths = () => {
+      throw Object.assign(new Error("renameat2 failed"), { operation: "renameat2", errno: 1, errnoName })
+    }
+    try {
+      await Effect.runPromise(publishBundle(dir, writeSample("new"), { overwrite: true }))
+    } finally {
+      native.exchangePaths = exchangePaths
+    }
+    assert.is(memoryOf(dir), "new")
+    assert.equal(readdirSync(parent), ["snapshot"])
+  })
+}
+
+/** Starts a process that replaces a snapshot again and again; gives it once it has begun. */
+const overwriter = async (dir: string) => {
+  const module = fileURLToPath(new URL("../../src/snapshot/bundle.js", import.meta.url))
+  const program = `
+    import { publishBundle, writeBundleFile } from ${JSON.stringify(module)}
+    import * as Effect from "effect/Effect"
+    for (let round = 0; ; round++) {
+      await Effect.runPromise(publishBundle(${JSON.stringify(dir)}, (path) =>
+        Effect.gen(function* () {
+          yield* writeBundleFile(path, "memory.img", Buffer.from(String(round)))
+          yield* writeBundleFile(path, "state.cryo", Buffer.from(String(round)))
+        }), { overwrite: true }))
+      process.stdout.write(".")
+    }`
+  const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
+    stdio: ["ignore", "pipe", "inherit"],
+    cwd: dirname(module),
+  })
+  await once(child.stdout, "data")
+  child.stdout.resume()
+  return child
+}
+
+test("an overwrite killed at any moment leaves a complete snapshot under the name", async ({ parent, dir }) => {
+  await Effect.runPromise(publishBundle(dir, writeSample("old")))
+  for (let round = 0; round < 5; round++) {
+    const child = await overwriter(dir)
+    const until = performance.now() + 20 + Math.random() * 100
+    while (performance.now() < until) {
+      // Not more of it: what is looked at may be removed meanwhile, as the old one.
+      assert.ok(existsSync(dir))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    child.kill("SIGKILL")
+    await once(child, "exit")
+    assert.equal(readdirSync(dir).sort(), [MEMORY_FILE, STATE_FILE])
+    assert.is(memoryOf(dir), readFileSync(join(dir, STATE_FILE), "utf8"))
+  }
+  await Effect.runPromise(publishBundle(dir, writeSample("new"), { overwrite: true }))
+  assert.is(memoryOf(dir), "new")
+  assert.equal(readdirSync(parent), ["snapshot"])
 })
 
 /** Starts a process that publishes and stops for ever in the middle; gives it once it is there. */
