@@ -16,6 +16,19 @@ export const addCommonOptions = (command: Command, json: string, examples: strin
     .addHelpText("after", `\nExamples:\n${examples}`)
     .addHelpText("after", exitCodeHelp)
 
+export interface ParentsOptions {
+  readonly parents?: readonly string[]
+}
+
+/** Where the parents of a diff snapshot are. */
+export const addParentsOption = (command: Command): Command =>
+  command.addOption(
+    new Option(
+      "--parents <dir...>",
+      "snapshots that this one is a difference to, or folders of them: looked at before what is beside it",
+    ),
+  )
+
 /** What is to be done with a machine that runs. */
 export interface SessionOptions extends CommonOptions {
   readonly exec?: string

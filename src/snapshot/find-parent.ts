@@ -118,7 +118,10 @@ export const parentFinder = (parents: readonly string[] = []): FindParent => {
       if (known !== undefined) return known
       const place = yield* Effect.match(readShelf(folder), {
         onFailure: () => ({ entries: [], found: `${folder} (no folder that can be read)` }),
-        onSuccess: (entries) => ({ entries, found: `${folder} (a folder with ${entries.length} snapshots)` }),
+        onSuccess: (entries) => ({
+          entries,
+          found: `${folder} (a folder with ${entries.length} snapshot${entries.length === 1 ? "" : "s"})`,
+        }),
       })
       folders.set(folder, place)
       return place

@@ -2,8 +2,10 @@
 import { test } from "uvu"
 import * as assert from "uvu/assert"
 import type { HostProfile } from "../../src/machine/host-profile.ts"
+import { SnapshotInconsistent } from "../../src/snapshot/bundle.ts"
+import { ChainTooLarge, ParentMismatch, ParentMissing, ParentUnreadable } from "../../src/snapshot/chain-errors.ts"
 import { compare } from "../../src/snapshot/compatibility/compare.ts"
-import type { FileFact, SnapshotFacts } from "../../src/snapshot/compatibility/facts.ts"
+import type { FileFact, MemoryFileFact, SnapshotFacts } from "../../src/snapshot/compatibility/facts.ts"
 import type { FindingCode, Severity, Verdict } from "../../src/snapshot/compatibility/finding.ts"
 import type { SnapshotNeeds, VcpuNeeds } from "../../src/snapshot/compatibility/needs.ts"
 import { sampleHost, sampleNeeds, withCapability, withoutBits } from "../support/compatibility.ts"
@@ -43,6 +45,18 @@ const disk = { name: "disk0", kind: "block", path: "/disks/a", size: 4096, modif
 const diskFact = (fact: FileFact): Partial<SnapshotFacts> => ({ resources: new Map([["/disks/a", fact]]) })
 const optional = { name: "extra0", kind: "extra", version: 1, optional: true }
 const parent = { id: "5b0f3a52-8f3b-4c8e-9d46-0d9a3f0c2b11", digest: "0".repeat(64) }
+const parentFile = (size: number | "missing"): MemoryFileFact => ({
+  name: "/snapshots/base/memory.img",
+  expectedBytes: 2 ** 20,
+  found: size === "missing" ? size : { size, modified },
+})
+const parentMissing = new ParentMissing({
+  message: "",
+  dir: "/snapshots/a",
+  parentId: parent.id,
+  parentDigest: parent.digest,
+  lookedAt: ["/snapshots (a folder with 1 snapshots)"],
+})
 
 const cases: Readonly<Record<string, Case>> = {
   "the host it came from": fine,
@@ -206,15 +220,65 @@ const cases: Readonly<Record<string, Case>> = {
     ...fine,
   },
   "a disk, asked from elsewhere": { needs: { resources: [disk] }, ...told("resource-unchecked", "disk0") },
-  "a parent beside it": { needs: { parent }, facts: { parentFound: true }, ...fine },
-  "no parent": { needs: { parent }, facts: { parentFound: false }, ...blocked("parent-missing", "parent") },
+  "a parent that is there": { needs: { parent }, facts: { parents: [parentFile(2 ** 20)] }, ...fine },
+  "no parent": {
+    needs: { parent },
+    facts: { chainEnd: parentMissing },
+    ...blocked("parent-missing", "parent"),
+  },
+  "a parent, and none of its own": {
+    needs: { parent },
+    facts: { parents: [parentFile(2 ** 20)], chainEnd: parentMissing },
+    ...blocked("parent-missing", "parent"),
+  },
+  "a parent that was changed": {
+    needs: { parent },
+    facts: {
+      chainEnd: new ParentMismatch({
+        message: "",
+        dir: "/snapshots/a",
+        parentDir: "/snapshots/base",
+        expectedDigest: parent.digest,
+        actualDigest: "1".repeat(64),
+      }),
+    },
+    ...blocked("parent-changed", "parent"),
+  },
+  "a parent that cannot be read": {
+    needs: { parent },
+    facts: {
+      chainEnd: new ParentUnreadable({ message: "damaged", dir: "/a", parentDir: "/b", cause: undefined }),
+    },
+    ...blocked("chain-unusable", "parent"),
+  },
+  "a parent of another layout": {
+    needs: { parent },
+    facts: { chainEnd: new SnapshotInconsistent({ message: "laid out in another way", dir: "/a" }) },
+    ...blocked("chain-unusable", "parent"),
+  },
+  "a chain of too many": {
+    needs: { parent },
+    facts: { chainEnd: new ChainTooLarge({ message: "more than 256 snapshots", dir: "/a" }) },
+    ...blocked("chain-unusable", "parent"),
+  },
+  "a parent without its memory": {
+    needs: { parent },
+    facts: { parents: [parentFile("missing")] },
+    ...blocked("memory-file", "/snapshots/base/memory.img"),
+  },
+  "a parent whose memory was cut": {
+    needs: { parent },
+    facts: { parents: [parentFile(4096)] },
+    ...blocked("memory-file", "/snapshots/base/memory.img"),
+  },
   "a parent, asked from elsewhere": { needs: { parent }, ...told("parent-unchecked", "parent") },
 }
 
 const noFacts: SnapshotFacts = {
   memoryFile: { size: needs.memoryFile.size, modified },
   resources: new Map(),
-  parentFound: undefined,
+  parents: [],
+  chainEnd: undefined,
 }
 
 for (const [what, { host: hostChange, needs: needsChange, vcpu, facts, verdict, findings }] of Object.entries(cases)) {

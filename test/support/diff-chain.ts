@@ -1,11 +1,20 @@
 /** Chains of snapshots made by hand: a full one and differences to it, of memory that a test knows page by page. */
 import { randomUUID } from "node:crypto"
-import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs"
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs"
 import { basename, dirname, join } from "node:path"
 import { MEMORY_FILE, STATE_FILE } from "../../src/snapshot/bundle.ts"
 import { DIFF_FILE, DIGEST_CHUNK_BYTES, encodeRunTable, runTableBytes } from "../../src/snapshot/memory-diff.ts"
 import { PAGE_BYTES, ZEROS } from "../../src/snapshot/runs.ts"
-import { componentsOf, encodeEnvelope, readHeader, type Section } from "../../src/state/envelope.ts"
+import { componentsOf, decodeEnvelope, encodeEnvelope, readHeader, type Section } from "../../src/state/envelope.ts"
 import type { Manifest } from "../../src/state/manifest.ts"
 import { sampleManifest, sampleSections } from "../state/samples.ts"
 
@@ -83,21 +92,22 @@ export const writeFull = (
 
 const upToChunk = (offset: number): number => Math.ceil(offset / DIGEST_CHUNK_BYTES) * DIGEST_CHUNK_BYTES
 
-/** Writes the memory file of a difference. @returns where its table is, its runs and its size */
-const writeMemory = (path: string, { regions, size }: Manifest["memory"], pages: Pages) => {
+/** Writes the memory file of a difference, from pages by their numbers. @returns its place in a manifest */
+const writeMemory = (path: string, { regions, size }: Manifest["memory"], pages: ReadonlyMap<number, Uint8Array>) => {
   const fd = openSync(path, "w")
+  const sorted = [...pages].sort(([a], [b]) => a - b)
   const runs: number[] = []
   let end = 0
   for (const region of regions) {
     end = upToChunk(end)
-    for (const [page, value] of [...pages].sort(([a], [b]) => a - b)) {
+    for (const [page, bytes] of sorted) {
       const offset = page * PAGE_BYTES
       if (offset < region.fileOffset || offset >= region.fileOffset + region.size) continue
-      if (value === 0) {
+      if (bytes.every((byte) => byte === 0)) {
         runs.push(offset, PAGE_BYTES, ZEROS, 0)
         continue
       }
-      writeSync(fd, pageOf(value), 0, PAGE_BYTES, end)
+      writeSync(fd, bytes, 0, PAGE_BYTES, end)
       runs.push(offset, PAGE_BYTES, 0, end)
       end += PAGE_BYTES
     }
@@ -109,9 +119,12 @@ const writeMemory = (path: string, { regions, size }: Manifest["memory"], pages:
   return { diff: { tableOffset, runs: count }, file: { name: DIFF_FILE, size: tableOffset + runTableBytes(count) } }
 }
 
-/** A difference to `parent`. */
-export const writeDiff = (dir: string, parent: HandMade, pages: Pages, options: HandMadeOptions = {}): HandMade => {
-  const { sections = parent.sections, manifest = parent.manifest } = options
+const writeDiffPages = (
+  dir: string,
+  parent: HandMade,
+  pages: ReadonlyMap<number, Uint8Array>,
+  { sections, manifest }: Required<Pick<HandMadeOptions, "sections" | "manifest">>,
+): HandMade => {
   mkdirSync(dir)
   const memory = { ...manifest.memory, ...writeMemory(join(dir, DIFF_FILE), parent.manifest.memory, pages) }
   const name = dirname(parent.dir) === dirname(dir) ? { name: basename(parent.dir) } : {}
@@ -124,6 +137,65 @@ export const writeDiff = (dir: string, parent: HandMade, pages: Pages, options: 
     memory,
   }
   return write(dir, child, sections, undefined)
+}
+
+/** A difference to `parent`. */
+export const writeDiff = (dir: string, parent: HandMade, pages: Pages, options: HandMadeOptions = {}): HandMade => {
+  const { sections = parent.sections, manifest = parent.manifest } = options
+  const bytes = new Map([...pages].map(([page, value]) => [page, pageOf(value)]))
+  return writeDiffPages(dir, parent, bytes, { sections, manifest })
+}
+
+/** A snapshot that was taken of a machine, whatever of a chain can be made with it. */
+export const readHandMade = (dir: string): HandMade => {
+  const state = new Uint8Array(readFileSync(join(dir, STATE_FILE)))
+  const { header, manifest, sections } = decodeEnvelope(state)
+  return { dir, manifest, sections, digest: header.digest, state }
+}
+
+const PIECE_BYTES = 2 ** 20
+
+/** Pages of two full memory files that differ, as they are in the second. */
+const changedPages = (
+  before: string,
+  after: string,
+  ranges: readonly (readonly [offset: number, bytes: number])[],
+): ReadonlyMap<number, Uint8Array> => {
+  const fds = [before, after].map((path) => openSync(path, "r")) as [number, number]
+  const changed = new Map<number, Uint8Array>()
+  for (const [offset, bytes] of ranges) {
+    for (let at = offset; at < offset + bytes; at += PIECE_BYTES) {
+      const [old, now] = fds.map((fd) => {
+        const piece = new Uint8Array(Math.min(PIECE_BYTES, offset + bytes - at))
+        readSync(fd, piece, 0, piece.length, at)
+        return piece
+      }) as [Uint8Array, Uint8Array]
+      for (let page = 0; page < now.length; page += PAGE_BYTES) {
+        const content = now.subarray(page, page + PAGE_BYTES)
+        if (Buffer.compare(content, old.subarray(page, page + PAGE_BYTES)) !== 0) {
+          changed.set((at + page) / PAGE_BYTES, content.slice())
+        }
+      }
+    }
+  }
+  for (const fd of fds) closeSync(fd)
+  return changed
+}
+
+/**
+ * What a full snapshot of a machine changed since another one, as a difference to that.
+ * @param before the memory of `parent`, which may itself be a difference, in a full one
+ * @param ranges of flat memory that may have changed; all of it without them
+ */
+export const writeDiffOf = (
+  dir: string,
+  parent: HandMade,
+  before: HandMade,
+  after: HandMade,
+  ranges: readonly (readonly [offset: number, bytes: number])[] = [[0, after.manifest.memory.size]],
+): HandMade => {
+  const pages = changedPages(join(before.dir, MEMORY_FILE), join(after.dir, MEMORY_FILE), ranges)
+  return writeDiffPages(dir, parent, pages, after)
 }
 
 /** The memory that snapshots of these pages make up, the oldest first. */

@@ -4,14 +4,21 @@ import type { Command } from "commander"
 import type { MicroVm } from "../../index.ts"
 import type { CliContext } from "../context.ts"
 import { ExitCode } from "../exit-codes.ts"
-import { addCommonOptions, addSessionOptions, type SessionOptions, sessionHelp } from "../options.ts"
+import {
+  addCommonOptions,
+  addParentsOption,
+  addSessionOptions,
+  type ParentsOptions,
+  type SessionOptions,
+  sessionHelp,
+} from "../options.ts"
 import { formatBytes, formatDuration, plural } from "../output/format.ts"
 import { printJson } from "../output/json.ts"
 import { printable } from "../output/terminal.ts"
 import { say } from "../session/say.ts"
 import { UsageError } from "../usage.ts"
 
-interface RestoreOptions extends SessionOptions {
+interface RestoreOptions extends SessionOptions, ParentsOptions {
   readonly keepPaused?: boolean
   readonly force?: boolean
 }
@@ -61,7 +68,8 @@ const restore = async (dir: string, options: RestoreOptions, context: CliContext
   const { planSession, runSession } = await import("../session/session.ts")
   const plan = await planSession(options.keepPaused ? { ...options, json: false } : options, context)
   const began = performance.now()
-  await using vm = await MicroVm.restore(dir, { signal, force: options.force === true })
+  const { force = false, parents = [] } = options
+  await using vm = await MicroVm.restore(dir, { signal, force, parents })
   if (options.keepPaused) {
     showPaused(dir, vm, performance.now() - began, options.json === true)
     if (options.json || !(await awaitEnter(signal))) return ExitCode.ok
@@ -74,7 +82,8 @@ const restore = async (dir: string, options: RestoreOptions, context: CliContext
 const examples = `  cryovm restore warm --exec "uptime"           one command in the guest as it was saved
   cryovm restore warm                           a shell of lines in it
   cryovm restore warm --keep-paused             does it restore here, and how fast?
-  cryovm restore warm --exec "touch /seen" --snapshot-on-exit seen`
+  cryovm restore warm --exec "touch /seen" --snapshot-on-exit seen
+  cryovm restore seen --parents /snapshots      a difference whose parents are in another folder`
 
 export const registerRestore = (program: Command, context: CliContext): void => {
   const command = program
@@ -84,7 +93,7 @@ export const registerRestore = (program: Command, context: CliContext): void => 
     .argument("<dir>", "the snapshot's directory")
     .option("--force", 'restore it even where "cryovm snapshot check" says that it will not run')
     .option("--keep-paused", "say what came back, and let it run at Enter; without a terminal, end")
-  addSessionOptions(command).addHelpText("after", sessionHelp)
+  addSessionOptions(addParentsOption(command)).addHelpText("after", sessionHelp)
   addCommonOptions(command, "with --exec or --keep-paused: print one JSON object", examples).action(
     async (dir: string, options: RestoreOptions) => {
       process.exitCode = await restore(dir, options, context)

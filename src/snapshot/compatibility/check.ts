@@ -5,9 +5,11 @@ import type { HostProfile } from "../../machine/host-profile.ts"
 import type { NativeAddonMissing } from "../../native.ts"
 import { type AbortOptions, run } from "../../promise.ts"
 import type { StateInvalid, StateVersionUnsupported } from "../../state/component.ts"
+import type { DecodedEnvelope } from "../../state/envelope.ts"
 import type { StateFormatTooNew } from "../../state/envelope-errors.ts"
 import { ManifestComponent } from "../../state/manifest.ts"
 import { readStateFile, type StateReadError } from "../bundle.ts"
+import type { ChainOptions } from "../walk-chain.ts"
 import { compare } from "./compare.ts"
 import { needsOfEnvelope } from "./derive.ts"
 import { gatherFacts } from "./facts.ts"
@@ -20,16 +22,15 @@ export { measureHost } from "./this-host.ts"
 /** Why it cannot be told whether a snapshot runs. */
 export type CheckError = StateReadError | HostUnsupported | NativeAddonMissing
 
+const needsOfRead = (envelope: DecodedEnvelope): Effect.Effect<SnapshotNeeds, StateInvalid> =>
+  Effect.try({ try: () => needsOfEnvelope(envelope), catch: (error) => error as StateInvalid })
+
 /**
  * What the snapshot in a directory needs of a host, from its state file alone. The result, as JSON, answers
  * {@link checkSnapshot} where the snapshot itself is not at hand.
  */
 export const needsOfSnapshot = (dir: string): Effect.Effect<SnapshotNeeds, StateReadError> =>
-  readStateFile(dir).pipe(
-    Effect.flatMap((envelope) =>
-      Effect.try({ try: () => needsOfEnvelope(envelope), catch: (error) => error as StateInvalid }),
-    ),
-  )
+  Effect.flatMap(readStateFile(dir), needsOfRead)
 
 const tooNew = (error: StateFormatTooNew | StateVersionUnsupported): Compatibility => {
   const [expected, readable] =
@@ -48,22 +49,36 @@ const tooNew = (error: StateFormatTooNew | StateVersionUnsupported): Compatibili
   ])
 }
 
+/** A snapshot at hand, with the files that it needs where the host is this one. */
+const checkDirectory = (dir: string, host: HostProfile | undefined, options: ChainOptions | undefined) =>
+  Effect.gen(function* () {
+    const envelope = yield* readStateFile(dir)
+    const needs = yield* needsOfRead(envelope)
+    if (host !== undefined) return compare(needs, host)
+    const facts = yield* gatherFacts({ dir, header: envelope.header, manifest: envelope.manifest }, options)
+    return compare(needs, yield* measureHost, facts)
+  })
+
+const checkNeeds = (needs: SnapshotNeeds, host: HostProfile | undefined) =>
+  host === undefined
+    ? Effect.map(measureHost, (profile) => compare(needs, profile))
+    : Effect.succeed(compare(needs, host))
+
 /**
  * Whether a snapshot runs on a host, and all that speaks against it.
  * @param snapshot a directory, or what {@link needsOfSnapshot} gave
  * @param host a profile of another host, which is then not this one: neither its KVM nor the files that the snapshot
- *   names are looked at here; without it this host is measured, and the files are looked at where a directory is given
+ *   names are looked at here; without it this host is measured, and the files are looked at where a directory is given,
+ *   with the parents of a diff snapshot
  */
 export const checkSnapshot = (
   snapshot: string | SnapshotNeeds,
   host?: HostProfile,
+  options?: ChainOptions,
 ): Effect.Effect<Compatibility, CheckError> =>
-  Effect.gen(function* () {
-    const needs = typeof snapshot === "string" ? yield* needsOfSnapshot(snapshot) : snapshot
-    if (host !== undefined) return compare(needs, host)
-    const facts = typeof snapshot === "string" ? yield* gatherFacts(snapshot, needs) : undefined
-    return compare(needs, yield* measureHost, facts)
-  }).pipe(Effect.catchTag(["StateFormatTooNew", "StateVersionUnsupported"], (error) => Effect.succeed(tooNew(error))))
+  (typeof snapshot === "string" ? checkDirectory(snapshot, host, options) : checkNeeds(snapshot, host)).pipe(
+    Effect.catchTag(["StateFormatTooNew", "StateVersionUnsupported"], (error) => Effect.succeed(tooNew(error))),
+  )
 
 /** {@link measureHost} as a Promise: the profile of this host. @throws HostUnsupported, NativeAddonMissing */
 export const hostProfile = (options?: AbortOptions): Promise<HostProfile> => run(measureHost, options)
@@ -76,5 +91,5 @@ export const describeNeeds = (dir: string, options?: AbortOptions): Promise<Snap
 export const checkCompatibility = (
   snapshot: string | SnapshotNeeds,
   host?: HostProfile,
-  options?: AbortOptions,
-): Promise<Compatibility> => run(checkSnapshot(snapshot, host), options)
+  options?: ChainOptions & AbortOptions,
+): Promise<Compatibility> => run(checkSnapshot(snapshot, host, options), options)

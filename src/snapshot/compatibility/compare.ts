@@ -2,10 +2,11 @@
 import type { HostProfile } from "../../machine/host-profile.ts"
 import { checkArchitecture } from "./checks/architecture.ts"
 import { checkCapabilities } from "./checks/capabilities.ts"
+import { checkChain } from "./checks/chain.ts"
 import type { Check } from "./checks/check.ts"
 import { checkComponents } from "./checks/components.ts"
 import { checkFeatures } from "./checks/features.ts"
-import { checkMemoryFile, checkParent, checkResources } from "./checks/files.ts"
+import { checkMemoryFile, checkResources } from "./checks/files.ts"
 import { checkFormat, checkProducer } from "./checks/format.ts"
 import { checkKernel } from "./checks/kernel.ts"
 import { checkKvmKind } from "./checks/kvm-kind.ts"
@@ -46,7 +47,7 @@ export const compare = (needs: SnapshotNeeds, host: HostProfile, facts?: Snapsho
     ...run(proveRunnable, needs, host),
     ...(facts === undefined ? [] : checkMemoryFile(needs, facts)),
     ...checkResources(needs, facts),
-    ...checkParent(needs, facts),
+    ...checkChain(needs, facts),
   ])
 
 /** For a snapshot that has been read already. */

@@ -74,7 +74,7 @@ export const needsOf = (
       size: size ?? null,
       modified: modified ?? null,
     })),
-    parent: manifest.parent,
+    parent: manifest.parent && { id: manifest.parent.id, digest: manifest.parent.digest },
   }
 }
 

@@ -1,19 +1,28 @@
 /** What is true, on this host, of a snapshot's files and of the files that it needs. */
-import { readdir, stat } from "node:fs/promises"
-import { dirname, join, resolve } from "node:path"
+import { stat } from "node:fs/promises"
+import { join } from "node:path"
 import * as Effect from "effect/Effect"
-import { readManifest } from "../bundle.ts"
-import type { SnapshotNeeds } from "./needs.ts"
+import type { SnapshotHead } from "../bundle.ts"
+import { type ChainOptions, type WalkError, walkChain } from "../walk-chain.ts"
 
 /** A file that was looked for: what it is, or that it is not there. */
 export type FileFact = { readonly size: number; readonly modified: string } | "missing"
+
+/** A memory file, and what it should be. */
+export interface MemoryFileFact {
+  readonly name: string
+  readonly expectedBytes: number
+  readonly found: FileFact
+}
 
 export interface SnapshotFacts {
   readonly memoryFile: FileFact
   /** By path. */
   readonly resources: ReadonlyMap<string, FileFact>
-  /** Whether the parent is among the snapshots beside this one; `undefined` for one without a parent. */
-  readonly parentFound: boolean | undefined
+  /** Of the parent, of its parent, and so on, as far as they are there. */
+  readonly parents: readonly MemoryFileFact[]
+  /** Why the chain does not reach a full snapshot; `undefined` where it does. */
+  readonly chainEnd: WalkError | undefined
 }
 
 const lookAt = (path: string): Promise<FileFact> =>
@@ -23,32 +32,21 @@ const lookAt = (path: string): Promise<FileFact> =>
     () => "missing" as const,
   )
 
-const isBeside = (dir: string, id: string): Effect.Effect<boolean> =>
-  Effect.gen(function* () {
-    const shelf = dirname(resolve(dir))
-    const names = yield* Effect.promise(() => readdir(shelf).catch((): string[] => []))
-    const ids = yield* Effect.forEach(
-      names,
-      // What is not a snapshot, or cannot be read, is not the one.
-      (name) =>
-        Effect.orElseSucceed(
-          Effect.map(readManifest(join(shelf, name)), (manifest) => manifest.id),
-          () => "",
-        ),
-      { concurrency: 8 },
-    )
-    return ids.includes(id)
-  })
+const memoryFileOf = async ({ dir, manifest }: SnapshotHead): Promise<MemoryFileFact> => {
+  const { name, size } = manifest.memory.file
+  const path = join(dir, name)
+  return { name: path, expectedBytes: size, found: await lookAt(path) }
+}
 
-export const gatherFacts = (dir: string, needs: SnapshotNeeds): Effect.Effect<SnapshotFacts> =>
+/** @param options where the parents of a diff snapshot are looked for */
+export const gatherFacts = (head: SnapshotHead, options?: ChainOptions): Effect.Effect<SnapshotFacts> =>
   Effect.gen(function* () {
-    const paths = [...new Set(needs.resources.map(({ path }) => path))]
-    const found = yield* Effect.promise(() =>
+    const { manifest } = head
+    const paths = [...new Set(manifest.resources.map(({ path }) => path))]
+    const resources = yield* Effect.promise(() =>
       Promise.all(paths.map(async (path) => [path, await lookAt(path)] as const)),
     )
-    return {
-      memoryFile: yield* Effect.promise(() => lookAt(join(dir, needs.memoryFile.name))),
-      resources: new Map(found),
-      parentFound: needs.parent === null ? undefined : yield* isBeside(dir, needs.parent.id),
-    }
+    const { heads, end } = yield* walkChain(head, options)
+    const [own, ...parents] = yield* Effect.promise(() => Promise.all(heads.map(memoryFileOf)))
+    return { memoryFile: own?.found ?? "missing", resources: new Map(resources), parents, chainEnd: end }
   })

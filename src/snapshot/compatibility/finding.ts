@@ -34,7 +34,9 @@ export type FindingCode =
   | "resource-changed"
   | "resource-unchecked"
   | "parent-missing"
+  | "parent-changed"
   | "parent-unchecked"
+  | "chain-unusable"
 
 /** `info` changes nothing, `care` may, `blocker` keeps the machine from running. */
 export type Severity = "info" | "care" | "blocker"

@@ -4,13 +4,13 @@ import { type Command, Option } from "commander"
 import type { Compatibility, Finding, Severity, SnapshotNeeds, Verdict } from "../../../index.ts"
 import type { CliContext } from "../../context.ts"
 import { ExitCode } from "../../exit-codes.ts"
-import { addCommonOptions, type CommonOptions } from "../../options.ts"
+import { addCommonOptions, addParentsOption, type CommonOptions, type ParentsOptions } from "../../options.ts"
 import { printJson } from "../../output/json.ts"
 import { indented, table } from "../../output/table.ts"
 import { type Paint, painter, printable } from "../../output/terminal.ts"
 import { notEmpty } from "../../usage.ts"
 
-interface CheckOptions extends CommonOptions {
+interface CheckOptions extends CommonOptions, ParentsOptions {
   readonly host?: string
 }
 
@@ -56,10 +56,11 @@ const snapshotAt = async (path: string): Promise<string | SnapshotNeeds> => {
   return parseSnapshotNeeds(await readFile(path, "utf8"))
 }
 
-const check = async (path: string, { host, json }: CheckOptions, { signal }: CliContext): Promise<number> => {
+const check = async (path: string, options: CheckOptions, { signal }: CliContext): Promise<number> => {
+  const { host, json, parents = [] } = options
   const { checkCompatibility, parseHostProfile } = await import("../../../index.ts")
   const profile = host === undefined ? undefined : parseHostProfile(await readFile(host, "utf8"))
-  const compatibility = await checkCompatibility(await snapshotAt(path), profile, { signal })
+  const compatibility = await checkCompatibility(await snapshotAt(path), profile, { signal, parents })
   if (json) printJson(compatibility)
   else print(compatibility, host === undefined ? "here" : `on the host of ${printable(host)}`)
   return compatibility.verdict === "will-not-run" ? ExitCode.failure : ExitCode.ok
@@ -90,6 +91,7 @@ export const registerSnapshotCheck = (snapshot: Command, context: CliContext): v
     .addOption(
       new Option("--host <file>", "the profile of another host, instead of this one as it is").argParser(notEmpty),
     )
+  addParentsOption(checkCommand)
   addCommonOptions(checkCommand, "print verdict and findings as JSON", checkExamples).action(
     async (path: string, options: CheckOptions) => {
       process.exitCode = await check(path, options, context)

@@ -1,24 +1,27 @@
-import type { FileFact, SnapshotFacts } from "../facts.ts"
+import type { FileFact, MemoryFileFact, SnapshotFacts } from "../facts.ts"
 import type { Finding } from "../finding.ts"
 import type { SnapshotNeeds } from "../needs.ts"
 
 type Resource = SnapshotNeeds["resources"][number]
 
+/** One memory file is there, of the size that its snapshot tells. */
+export const checkFile = ({ name, expectedBytes, found }: MemoryFileFact): readonly Finding[] =>
+  found !== "missing" && found.size === expectedBytes
+    ? []
+    : [
+        {
+          code: "memory-file",
+          severity: "blocker",
+          subject: name,
+          expected: `${expectedBytes} bytes`,
+          actual: found === "missing" ? "not there" : `${found.size} bytes`,
+          remedy: "copy the snapshot again, with all of its files",
+        },
+      ]
+
 /** The memory file is there and whole. */
-export const checkMemoryFile = ({ memoryFile: wanted }: SnapshotNeeds, facts: SnapshotFacts): readonly Finding[] => {
-  const { memoryFile: found } = facts
-  if (found !== "missing" && found.size === wanted.size) return []
-  return [
-    {
-      code: "memory-file",
-      severity: "blocker",
-      subject: wanted.name,
-      expected: `${wanted.size} bytes`,
-      actual: found === "missing" ? "not there" : `${found.size} bytes`,
-      remedy: "copy the snapshot again, with all of its files",
-    },
-  ]
-}
+export const checkMemoryFile = ({ memoryFile }: SnapshotNeeds, facts: SnapshotFacts): readonly Finding[] =>
+  checkFile({ name: memoryFile.name, expectedBytes: memoryFile.size, found: facts.memoryFile })
 
 const describeFile = (size: number | null, modified: string | null): string => {
   const parts = [...(size === null ? [] : [`${size} bytes`]), ...(modified === null ? [] : [`changed at ${modified}`])]
@@ -45,15 +48,3 @@ const checkResource = ({ name, path, size, modified }: Resource, found: FileFact
 /** Files outside of the snapshot are there, and as they were. */
 export const checkResources = ({ resources }: SnapshotNeeds, facts?: SnapshotFacts): readonly Finding[] =>
   resources.flatMap((resource) => checkResource(resource, facts?.resources.get(resource.path)))
-
-/** The snapshot that this one is a difference to is there. */
-export const checkParent = ({ parent }: SnapshotNeeds, facts?: SnapshotFacts): readonly Finding[] => {
-  if (parent === null || facts?.parentFound === true) return []
-  const finding = { subject: "parent", expected: parent.id }
-  if (facts === undefined) {
-    const remedy = "copy the whole chain to that host"
-    return [{ ...finding, code: "parent-unchecked", severity: "info", actual: "not looked for", remedy }]
-  }
-  const remedy = "put the parent beside this snapshot, or restore a flattened one"
-  return [{ ...finding, code: "parent-missing", severity: "blocker", actual: "not beside it", remedy }]
-}
