@@ -21,7 +21,7 @@ export const holdings = async (): Promise<Holdings> => {
   return {
     descriptors: readdirSync("/proc/self/fd").length,
     threads: readdirSync("/proc/self/task").length,
-    machineMappings: maps.filter((line) => line.includes("kvm-vcpu") || line.includes("memory.img")).length,
+    machineMappings: maps.filter((line) => /kvm-vcpu|memory\.(img|diff)/.test(line)).length,
     liveVms: live.vms,
     liveMemories: live.memories,
     liveThreads: live.threads,
