@@ -43,28 +43,52 @@ std::vector<PageRange> Union(const std::vector<PageRange>& a, const std::vector<
   return all.Take();
 }
 
-// Goes over the pages that may only hold what was laid there.
+// What of `a` is not in `b`.
+std::vector<PageRange> Difference(const std::vector<PageRange>& a, const std::vector<PageRange>& b) {
+  Ranges left;
+  size_t j = 0;
+  for (const PageRange& range : a) {
+    uint64_t at = range.start;
+    while (j < b.size() && b[j].end <= at) j++;
+    for (size_t k = j; k < b.size() && b[k].start < range.end; k++) {
+      left.Append({at, b[k].start});
+      at = b[k].end;
+    }
+    left.Append({at, range.end});
+  }
+  return left.Take();
+}
+
+// Leaves out the pages that only hold what was laid there.
 class LaidFilter {
  public:
   explicit LaidFilter(const Mapping& mapping) : mapping_(mapping), backing_(mapping) {}
 
-  // What of `found` lies outside laid zeros.
-  std::vector<PageRange> OutsideZeros(const std::vector<PageRange>& found) {
-    return Filtered(found, [](const LaidRun& run, const PageRange& part, Ranges& kept) {
-      if (run.file != LaidRun::kZeros) kept.Append(part);
+  // What of `found` holds something else than what was laid there; of runs that are mapped, all.
+  std::vector<PageRange> Changed(const std::vector<PageRange>& found) {
+    return Filtered(found, [&](const LaidRun& run, const PageRange& part, Ranges& changed) {
+      if (run.file == LaidRun::kZeros) {
+        AppendWhere(part, changed, [&](uint64_t page) { return !IsZeroPage(mapping_.base() + page); });
+      } else if (run.copied) {
+        WithLaid(part, [&](const PageRange& piece, const uint8_t* laid) {
+          AppendWhere(piece, changed, [&](uint64_t page) {
+            return std::memcmp(mapping_.base() + page, laid + (page - piece.start), kPageSize) != 0;
+          });
+        });
+      } else {
+        changed.Append(part);
+      }
     });
   }
 
-  // What of `found` holds something else than what was laid there; of runs that are mapped, all.
-  std::vector<PageRange> Changed(const std::vector<PageRange>& found) {
-    return Filtered(found, [this](const LaidRun& run, const PageRange& part, Ranges& kept) {
-      if (run.file == LaidRun::kZeros) {
-        AppendWhere(part, kept, [](const uint8_t* page, uint64_t) { return !IsZeroPage(page); });
-      } else if (run.copied) {
-        AppendDifferent(part, kept);
-      } else {
-        kept.Append(part);
-      }
+  // The same of pages that are known to be zero, without looking at them: that would bring them in.
+  std::vector<PageRange> ChangedToZeros(const std::vector<PageRange>& found) {
+    return Filtered(found, [&](const LaidRun& run, const PageRange& part, Ranges& changed) {
+      if (run.file == LaidRun::kZeros) return;
+      if (!run.copied) return changed.Append(part);
+      WithLaid(part, [&](const PageRange& piece, const uint8_t* laid) {
+        AppendWhere(piece, changed, [&](uint64_t page) { return !IsZeroPage(laid + (page - piece.start)); });
+      });
     });
   }
 
@@ -87,21 +111,21 @@ class LaidFilter {
   }
 
   template <typename Wanted>
-  void AppendWhere(const PageRange& part, Ranges& kept, Wanted&& wanted) {
+  static void AppendWhere(const PageRange& part, Ranges& ranges, Wanted&& wanted) {
     for (uint64_t page = part.start; page < part.end; page += kPageSize) {
-      if (wanted(mapping_.base() + page, page)) kept.Append({page, page + kPageSize});
+      if (wanted(page)) ranges.Append({page, page + kPageSize});
     }
   }
 
-  void AppendDifferent(const PageRange& part, Ranges& kept) {
-    if (laid_ == nullptr) laid_.reset(static_cast<uint8_t*>(std::malloc(kPiece)));
+  // Hands over what was laid over `part`, piece by piece.
+  template <typename Use>
+  void WithLaid(const PageRange& part, Use&& use) {
+    if (laid_ == nullptr) laid_.reset(static_cast<uint8_t*>(std::aligned_alloc(kPageSize, kPiece)));
     if (laid_ == nullptr) throw std::bad_alloc();
     for (uint64_t at = part.start; at < part.end; at += kPiece) {
-      const uint64_t end = std::min(part.end, at + kPiece);
-      backing_.Read(at, end - at, laid_.get());
-      AppendWhere({at, end}, kept, [&](const uint8_t* page, uint64_t offset) {
-        return std::memcmp(page, laid_.get() + (offset - at), kPageSize) != 0;
-      });
+      const PageRange piece = {at, std::min(part.end, at + kPiece)};
+      backing_.Read(piece.start, piece.end - piece.start, laid_.get());
+      use(piece, laid_.get());
     }
   }
 
@@ -121,8 +145,8 @@ std::vector<PageRange> Mapping::FindOwn(uint64_t from, uint64_t to, PageMap& pag
     discarded = overlays_.Inside({from, to});
   }
   LaidFilter filter(*this);
-  // What is discarded and not written to since is zero: looking there would only bring in page after page.
-  return filter.Changed(Union(written, filter.OutsideZeros(discarded)));
+  // What is discarded and not written to since is zero.
+  return Union(filter.Changed(written), filter.ChangedToZeros(Difference(discarded, written)));
 }
 
 }  // namespace cryovm

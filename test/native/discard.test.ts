@@ -6,6 +6,7 @@ import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { loadNative, type NativeMemory, type NativeMemorySource, toKvmError } from "../../src/native.ts"
 import { kvmTest } from "../support/kvm.ts"
+import { laidRuns } from "../support/laid-files.ts"
 import {
   bytesOf,
   isFilledWith,
@@ -15,7 +16,7 @@ import {
   page,
   ranges,
 } from "../support/memory-files.ts"
-import { follow, memorySteps } from "../support/memory-steps.ts"
+import { checkDump, follow, memorySteps } from "../support/memory-steps.ts"
 import { codeAddress, tinyGuest } from "../support/tiny-guest.ts"
 import { enterUserMode, x64 } from "../support/user-mode.ts"
 
@@ -374,7 +375,7 @@ for (const [name, make] of Object.entries(sources)) {
         const expected = Buffer.alloc(memory.size)
         if (fd !== undefined) readSync(fd, expected, 0, expected.length, page)
         try {
-          await follow(memory, expected, sequence, () => dumped(memory))
+          await follow(memory, expected, sequence, async () => checkDump(memory, expected, await dumped(memory)))
         } finally {
           memory.close()
           if (fd !== undefined) closeSync(fd)
@@ -403,12 +404,20 @@ const restoredFile = (value: number | undefined) => {
   if (value !== undefined) writeSync(fd, Buffer.alloc(2 * mebibyte, value), 0, 2 * mebibyte, 2 * mebibyte)
   return fd
 }
+const laidOver = (offset: number, length: number): NativeMemorySource => {
+  const layer = newFile(length)
+  writeSync(layer, Buffer.alloc(length, 0x6b))
+  const laid = { fds: [layer], runs: laidRuns([offset, length, 0, 0]) }
+  return { kind: "file", fd: restoredFile(0x15), offset: 0, laid }
+}
 const guests: Readonly<Record<string, () => NativeMemorySource>> = {
   anonymous: () => ({ kind: "anonymous" }),
   memfd: () => ({ kind: "memfd" }),
   "restored memory": () => ({ kind: "file", fd: restoredFile(0x6b), offset: 0 }),
   "restored memory, no overlays left": () => ({ kind: "file", fd: restoredFile(0x6b), offset: 0, maximumOverlays: 0 }),
   "restored memory, a hole in the file": () => ({ kind: "file", fd: restoredFile(undefined), offset: 0 }),
+  "restored memory, a file laid over it": () => laidOver(2 * mebibyte, mebibyte),
+  "restored memory, a page of a file laid over it": () => laidOver(watched, page),
 }
 for (const [name, source] of Object.entries(guests)) {
   kvmTest(
@@ -416,7 +425,7 @@ for (const [name, source] of Object.entries(guests)) {
     async () => {
       const from = source()
       const guest = tinyGuest(watching, { ramBytes: 4 * mebibyte, source: from })
-      if (from.kind === "file") closeSync(from.fd)
+      if (from.kind === "file") for (const fd of [from.fd, ...(from.laid?.fds ?? [])]) closeSync(fd)
       assert.is(guest.ram[codeAddress], watching[0])
       enterUserMode(guest)
       const told = new BigUint64Array(guest.memory.window(resultAddress, 16))

@@ -1,10 +1,11 @@
 // time limit: 180 s
-import { closeSync, ftruncateSync, openSync, readdirSync, readSync, rmSync, writeSync } from "node:fs"
+import { closeSync, ftruncateSync, openSync, readdirSync, rmSync, writeSync } from "node:fs"
 import { join } from "node:path"
 import * as fc from "fast-check"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { loadNative, type NativeMemory, toKvmError } from "../../src/native.ts"
+import { chainPages, chains, type LaidRun, laidRuns, mapChain, zeros } from "../support/laid-files.ts"
 import {
   bytesOf,
   isFilledWith,
@@ -14,13 +15,10 @@ import {
   page,
   ranges,
 } from "../support/memory-files.ts"
-import { follow, memorySteps } from "../support/memory-steps.ts"
+import { checkDump, follow, memorySteps } from "../support/memory-steps.ts"
 
 const { folder, newFile, dumped } = memoryFiles("layers")
 
-type Run = readonly [offset: number, length: number, file: number, fileOffset: number]
-const zeros = -1
-const runsOf = (...runs: readonly Run[]) => new Float64Array(runs.flat())
 const descriptorsOfProcess = () => readdirSync("/proc/self/fd").length
 
 /** A file of `size` bytes that holds `value` everywhere. */
@@ -51,7 +49,7 @@ const layered = (
 }
 
 test("files and zeros lie over the base, and a dump holds what is seen", async () => {
-  const runs = runsOf(
+  const runs = laidRuns(
     [0, 2 * page, 0, page],
     [2 * page, 4 * page, 1, 0],
     [8 * page, 2 * page, zeros, 0],
@@ -87,10 +85,10 @@ test("memory that nothing is laid over has nothing copied", () => {
 
 test("runs that continue each other are one mapping; zeros over a hole are none", () => {
   const before = mappingsOfProcess()
-  const runs = runsOf(
-    ...Array.from({ length: 32 }, (_, index): Run => [index * page, page, 0, (4 + index) * page]),
-    ...Array.from({ length: 32 }, (_, index): Run => [(64 + 2 * index) * page, 2 * page, zeros, 0]),
-    ...Array.from({ length: 32 }, (_, index): Run => [(512 + 4 * index) * page, 2 * page, zeros, 0]),
+  const runs = laidRuns(
+    ...Array.from({ length: 32 }, (_, index): LaidRun => [index * page, page, 0, (4 + index) * page]),
+    ...Array.from({ length: 32 }, (_, index): LaidRun => [(64 + 2 * index) * page, 2 * page, zeros, 0]),
+    ...Array.from({ length: 32 }, (_, index): LaidRun => [(512 + 4 * index) * page, 2 * page, zeros, 0]),
   )
   const base = newFile(16 * mebibyte)
   writeSync(base, Buffer.alloc(page, 1), 0, page, 100 * page)
@@ -106,13 +104,13 @@ test("runs that continue each other are one mapping; zeros over a hole are none"
 
 test("the largest runs are mapped, the others copied, and all of it is given back", () => {
   const before = mappingsOfProcess()
-  const runs: Run[] = []
+  const runs: LaidRun[] = []
   const length = (index: number) => (index % 16 === 0 ? 12 : 2 + (index % 4)) * page
   for (let index = 0; index < 256; index++) {
     runs.push([index * 16 * page, length(index), index % 3 === 0 ? zeros : 0, index % 3 === 0 ? 0 : index * 4 * page])
   }
   const make = (maximumLaidRuns: number) =>
-    layered(16 * mebibyte, fileOf(16 * mebibyte, 1), [fileOf(8 * mebibyte, 2)], runsOf(...runs), { maximumLaidRuns })
+    layered(16 * mebibyte, fileOf(16 * mebibyte, 1), [fileOf(8 * mebibyte, 2)], laidRuns(...runs), { maximumLaidRuns })
   const check = (memory: NativeMemory) => {
     const bytes = bytesOf(memory)
     runs.forEach(([offset, size, file], index) => {
@@ -141,7 +139,7 @@ test("many memories of many runs share the mappings that the process may have", 
   const before = mappingsOfProcess()
   const count = 8192
   const size = count * 4 * page
-  const runs = runsOf(...Array.from({ length: count }, (_, index): Run => [index * 4 * page, 2 * page, 0, 0]))
+  const runs = laidRuns(...Array.from({ length: count }, (_, index): LaidRun => [index * 4 * page, 2 * page, 0, 0]))
   const memories = Array.from({ length: 6 }, () =>
     layered(size, newFile(size), [fileOf(2 * page, 7)], runs, { maximumLaidRuns: count }),
   )
@@ -166,9 +164,9 @@ test("many memories of many runs share the mappings that the process may have", 
 
 test("a file that becomes too short to be copied fails whatever uses the memory", () => {
   for (const count of [1, 1024]) {
-    const runs = Array.from({ length: count }, (_, index): Run => [2 * index * page, page, 0, index * page])
+    const runs = Array.from({ length: count }, (_, index): LaidRun => [2 * index * page, page, 0, index * page])
     const fd = fileOf(count * page, 2)
-    const laid = { fds: [fd], runs: runsOf(...runs) }
+    const laid = { fds: [fd], runs: laidRuns(...runs) }
     const base = newFile(2 * count * page)
     const source = { kind: "file", fd: base, offset: 0, laid } as const
     const unused = loadNative().mapMemory(2 * count * page, source)
@@ -191,31 +189,31 @@ test("a file that becomes too short to be copied fails whatever uses the memory"
 
 test("what is malformed is refused, says why, and leaves nothing behind", () => {
   const size = 16 * page
-  const first: Run = [0, page, 0, 0]
+  const first: LaidRun = [0, page, 0, 0]
   const refused: ReadonlyArray<readonly [runs: unknown, message: RegExp]> = [
     [[0, page, 0, 0], /source\.laid\.runs must be a Float64Array/],
     [undefined, /source\.laid\.runs must be a Float64Array/],
     [new Float32Array(4), /source\.laid\.runs must be a Float64Array/],
     [new Float64Array([0, page, 0]), /four numbers a run/],
-    [runsOf(first, [page + 1, page, 0, 0]), /run 1 of source\.laid\.runs: the offset must be a multiple of 4096/],
-    [runsOf([-page, page, 0, 0]), /the offset must be/],
-    [runsOf([17 * page, page, 0, 0]), /the offset must be a multiple of 4096 from 0 to 65536/],
-    [runsOf([Number.NaN, page, 0, 0]), /the offset must be/],
-    [runsOf([2 * page, 15 * page, 0, 0]), /the length must be a multiple of 4096 from 0 to 57344/],
-    [runsOf([0, 100, 0, 0]), /the length must be/],
-    [runsOf([0, 0, 0, 0]), /it is empty/],
-    [runsOf([0, Number.POSITIVE_INFINITY, 0, 0]), /the length must be/],
-    [runsOf(first, [page, page, 2, 0]), /run 1 of source\.laid\.runs: the file must be from -1 \(zeros\) to 1/],
-    [runsOf([0, page, -2, 0]), /the file must be/],
-    [runsOf([0, page, 0.5, 0]), /the file must be/],
-    [runsOf([0, page, Number.NaN, 0]), /the file must be/],
-    [runsOf([0, page, 0, 5]), /the offset in the file must be/],
-    [runsOf([0, page, 0, 5 * page]), /the offset in the file must be a multiple of 4096 from 0 to 16384/],
-    [runsOf([0, 2 * page, 0, 3 * page]), /file 0 holds 16384 bytes, but 8192 bytes from offset 12288/],
-    [runsOf([0, page, 1, 0]), /file 1 holds 100 bytes/],
-    [runsOf([0, page, zeros, page]), /the offset in the file, for zeros, must be/],
-    [runsOf([0, 2 * page, 0, 0], [page, page, 0, 0]), /run 1 of source\.laid\.runs: it begins before the end/],
-    [runsOf([4 * page, page, 0, 0], first), /it begins before the end/],
+    [laidRuns(first, [page + 1, page, 0, 0]), /run 1 of source\.laid\.runs: the offset must be a multiple of 4096/],
+    [laidRuns([-page, page, 0, 0]), /the offset must be/],
+    [laidRuns([17 * page, page, 0, 0]), /the offset must be a multiple of 4096 from 0 to 65536/],
+    [laidRuns([Number.NaN, page, 0, 0]), /the offset must be/],
+    [laidRuns([2 * page, 15 * page, 0, 0]), /the length must be a multiple of 4096 from 0 to 57344/],
+    [laidRuns([0, 100, 0, 0]), /the length must be/],
+    [laidRuns([0, 0, 0, 0]), /it is empty/],
+    [laidRuns([0, Number.POSITIVE_INFINITY, 0, 0]), /the length must be/],
+    [laidRuns(first, [page, page, 2, 0]), /run 1 of source\.laid\.runs: the file must be from -1 \(zeros\) to 1/],
+    [laidRuns([0, page, -2, 0]), /the file must be/],
+    [laidRuns([0, page, 0.5, 0]), /the file must be/],
+    [laidRuns([0, page, Number.NaN, 0]), /the file must be/],
+    [laidRuns([0, page, 0, 5]), /the offset in the file must be/],
+    [laidRuns([0, page, 0, 5 * page]), /the offset in the file must be a multiple of 4096 from 0 to 16384/],
+    [laidRuns([0, 2 * page, 0, 3 * page]), /file 0 holds 16384 bytes, but 8192 bytes from offset 12288/],
+    [laidRuns([0, page, 1, 0]), /file 1 holds 100 bytes/],
+    [laidRuns([0, page, zeros, page]), /the offset in the file, for zeros, must be/],
+    [laidRuns([0, 2 * page, 0, 0], [page, page, 0, 0]), /run 1 of source\.laid\.runs: it begins before the end/],
+    [laidRuns([4 * page, page, 0, 0], first), /it begins before the end/],
   ]
   const mappings = mappingsOfProcess()
   const descriptors = descriptorsOfProcess()
@@ -233,7 +231,7 @@ test("what is malformed is refused, says why, and leaves nothing behind", () => 
   }
   const withFiles = (fds: unknown, message: RegExp) => {
     const fd = newFile(size)
-    const laid = { fds: fds as readonly number[], runs: runsOf(first) }
+    const laid = { fds: fds as readonly number[], runs: laidRuns(first) }
     assert.throws(() => loadNative().mapMemory(size, { kind: "file", fd, offset: 0, laid }), message)
     closeSync(fd)
   }
@@ -248,76 +246,14 @@ test("what is malformed is refused, says why, and leaves nothing behind", () => 
   assert.ok(mappingsOfProcess() <= mappings + 4, `${mappingsOfProcess()} mappings, ${mappings} before`)
 })
 
-/** A page of a file under test: never written, written with zeros, or data. */
-type Content = "hole" | "zeros" | "data"
-const pages = 48
-const filePages = 12
-const content: fc.Arbitrary<Content> = fc.constantFrom("hole", "hole", "zeros", "data", "data", "data")
-const contents = (count: number) => fc.array(content, { minLength: count, maxLength: count })
-const fileWith = (kinds: readonly Content[], value: number) => {
-  const fd = newFile(kinds.length * page)
-  kinds.forEach((kind, index) => {
-    if (kind !== "hole") writeSync(fd, Buffer.alloc(page, kind === "data" ? value + index : 0), 0, page, index * page)
-  })
-  return fd
-}
-
-interface RunWish {
-  readonly gap: number
-  readonly length: number
-  readonly file: number
-  readonly fileOffset: number
-}
-/** Runs that fit, behind each other. */
-const fitted = (wishes: readonly RunWish[], files: number): readonly Run[] => {
-  const runs: Run[] = []
-  let at = 0
-  for (const wish of wishes) {
-    const start = at + wish.gap
-    const length = Math.min(wish.length, pages - start)
-    if (length <= 0) break
-    const file = Math.min(wish.file, files - 1)
-    const fileOffset = file === zeros ? 0 : Math.min(wish.fileOffset, filePages - length)
-    runs.push([start * page, length * page, file, fileOffset * page])
-    at = start + length
-  }
-  return runs
-}
-
-const chains = fc.record({
-  base: contents(pages),
-  files: fc.array(contents(filePages), { maxLength: 3 }),
-  wishes: fc.array(
-    fc.record({
-      gap: fc.nat({ max: 3 }),
-      length: fc.integer({ min: 1, max: 6 }),
-      file: fc.integer({ min: zeros, max: 2 }),
-      fileOffset: fc.nat({ max: filePages - 1 }),
-    }),
-    { maxLength: 16 },
-  ),
-  maximumLaidRuns: fc.constantFrom(0, 1, 3, 100),
-  maximumOverlays: fc.constantFrom(0, 2, 100),
-})
-
 test("whatever is laid over whatever, and then written, discarded and dumped", async () => {
   const before = mappingsOfProcess()
   await fc.assert(
-    fc.asyncProperty(chains, memorySteps(pages), async (chain, steps) => {
-      const base = fileWith(chain.base, 0x20)
-      const fds = chain.files.map((kinds, index) => fileWith(kinds, 0x60 + 0x20 * index))
-      const runs = fitted(chain.wishes, fds.length)
-      const expected = Buffer.alloc(pages * page)
-      readSync(base, expected, 0, expected.length, 0)
-      for (const [offset, length, file, fileOffset] of runs) {
-        if (file === zeros) expected.fill(0, offset, offset + length)
-        else readSync(fds[file]!, expected, offset, length, fileOffset)
-      }
-      const { maximumLaidRuns, maximumOverlays } = chain
-      const memory = layered(expected.length, base, fds, runsOf(...runs), { maximumLaidRuns, maximumOverlays })
+    fc.asyncProperty(chains, memorySteps(chainPages), async (chain, steps) => {
+      const { memory, content } = mapChain(chain, newFile)
       try {
         assert.ok(memory.residentBytes() <= memory.copiedBytes)
-        await follow(memory, expected, steps, () => dumped(memory))
+        await follow(memory, content, steps, async () => checkDump(memory, content, await dumped(memory)))
       } finally {
         memory.close()
         for (const file of readdirSync(folder)) rmSync(join(folder, file))

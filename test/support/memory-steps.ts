@@ -53,44 +53,55 @@ const runsOf = (chosen: readonly boolean[], cut: number): Float64Array => {
   return ranges(...pairs)
 }
 
-/** Goes through the steps, checks each against `expected`, which it keeps up to date, and at the end all of it. */
+/** Whether a dump of the memory holds what is expected, and wrote nothing but data. */
+export const checkDump = (
+  memory: NativeMemory,
+  expected: Buffer,
+  dump: { readonly writtenBytes: number; readonly content: Buffer },
+): void => {
+  assert.is(Buffer.compare(dump.content, expected), 0, "the dump")
+  let data = 0
+  for (let at = 0; at < memory.size; at += page) if (!isFilledWith(expected.subarray(at, at + page), 0)) data += page
+  assert.is(dump.writtenBytes, data)
+}
+
+/**
+ * Goes through the steps and checks what is read against `expected`, which it keeps up to date.
+ * @param look at every dump, and at the end: given the pages that were written or discarded so far
+ */
 export const follow = async (
   memory: NativeMemory,
   expected: Buffer,
   steps: readonly MemoryStep[],
-  dumped: () => Promise<{ readonly writtenBytes: number; readonly content: Buffer }>,
+  look: (touched: ReadonlySet<number>) => Promise<void>,
 ): Promise<void> => {
   const bytes = bytesOf(memory)
   const pages = memory.size / page
-  const checkDump = async () => {
-    const { writtenBytes, content } = await dumped()
-    assert.is(Buffer.compare(content, expected), 0, "the dump")
-    let data = 0
-    for (let index = 0; index < pages; index++) {
-      if (!isFilledWith(expected.subarray(index * page, (index + 1) * page), 0)) data += page
-    }
-    assert.is(writtenBytes, data)
+  const touched = new Set<number>()
+  const fill = (value: number, start: number, end: number) => {
+    expected.fill(value, start, end)
+    for (let at = start; at < end; at += page) touched.add(at / page)
   }
   for (const step of steps) {
     if (step.do === "write") {
       const end = Math.min(pages, step.at + step.count) * page
       bytes.fill(step.value, step.at * page, end)
-      expected.fill(step.value, step.at * page, end)
+      fill(step.value, step.at * page, end)
     } else if (step.do === "discard") {
       const given = runsOf(step.pages, step.cut)
       const result = memory.discard(given)
       let total = 0
       for (let index = 0; index < given.length; index += 2) {
-        expected.fill(0, given[index]!, given[index]! + given[index + 1]!)
+        fill(0, given[index]!, given[index]! + given[index + 1]!)
         total += given[index + 1]!
       }
       assert.is(result.discardedBytes + result.zeroedBytes, total)
     } else if (step.do === "read") {
       assert.is(bytes[step.at * page], expected[step.at * page])
     } else {
-      await checkDump()
+      await look(touched)
     }
   }
-  await checkDump()
+  await look(touched)
   assert.is(Buffer.compare(bytes, expected), 0, "the memory")
 }
