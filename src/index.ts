@@ -56,6 +56,7 @@ export type { SnapshotNeeds } from "./snapshot/compatibility/needs.ts"
 export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibility/needs-json.ts"
 export type { DumpProgress } from "./snapshot/dump-memory.ts"
 export { inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
+export { type LineageNode, snapshotLineage } from "./snapshot/lineage.ts"
 export type { SnapshotInfo, SnapshotOptions, SnapshotTimes } from "./snapshot/write.ts"
 
 /** The serial console, COM1 of the guest. */

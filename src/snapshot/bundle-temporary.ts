@@ -42,6 +42,9 @@ export const temporaryPath = (target: string): string => {
   return join(dirname(target), `.${basename(target)}.cryovm-${process.pid}-${random}`)
 }
 
+/** Whether a name is one of a writer's, and what has it may be unfinished, or about to go. */
+export const isTemporaryName = (name: string): boolean => NAME.test(name)
+
 /** Where an overwrite puts the old snapshot for the moment. */
 export const asidePath = (temporary: string): string => `${temporary}.old`
 

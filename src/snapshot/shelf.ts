@@ -6,6 +6,7 @@ import * as Result from "effect/Result"
 import type { StateHeader } from "../state/envelope-header.ts"
 import { readStateHeader, type StateReadError } from "./bundle.ts"
 import { errnoNameOf, SnapshotReadFailed } from "./bundle-errors.ts"
+import { isTemporaryName } from "./bundle-temporary.ts"
 
 /** A snapshot's directory: its header, or why that cannot be read. */
 export interface ShelfEntry {
@@ -36,7 +37,10 @@ export const readShelf = (folder: string): Effect.Effect<readonly ShelfEntry[], 
           cause,
         }),
     })
-    const dirs = names.sort().map((name) => join(folder, name))
+    const dirs = names
+      .filter((name) => !isTemporaryName(name))
+      .sort()
+      .map((name) => join(folder, name))
     const entries = yield* Effect.forEach(dirs, readEntry, { concurrency: CONCURRENCY })
     return entries.filter(isSnapshot)
   })
