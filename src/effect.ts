@@ -29,4 +29,5 @@ export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibilit
 export type { DumpProgress } from "./snapshot/dump-memory.ts"
 export { describeSnapshot as inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
 export { type LineageNode, readLineage as snapshotLineage } from "./snapshot/lineage.ts"
+export type { SnapshotProblem } from "./snapshot/problem.ts"
 export type { SnapshotInfo, SnapshotOptions, SnapshotTimes } from "./snapshot/write.ts"

@@ -6,8 +6,9 @@ import { suite } from "uvu"
 import * as assert from "uvu/assert"
 import { unpackHostProfile } from "../../src/machine/host-profile.ts"
 import { MEMORY_FILE, STATE_FILE } from "../../src/snapshot/bundle.ts"
-import { encodeEnvelope } from "../../src/state/envelope.ts"
+import { encodeEnvelope, FORMAT_VERSION } from "../../src/state/envelope.ts"
 import { sampleEnvelope, sampleManifest } from "../state/samples.ts"
+import { regionsOf, writeDiff, writeFull } from "../support/diff-chain.ts"
 import { cryovm } from "./support.ts"
 
 interface Context {
@@ -54,11 +55,38 @@ test("--json prints the manifest and nothing else", async ({ dir }) => {
   const { code, stdout, stderr } = await cryovm(["snapshot", "info", dir, "--json"])
   assert.is(code, 0)
   assert.is(stderr, "")
-  const { dir: told, diskBytes, ...manifest } = JSON.parse(stdout)
+  const {
+    dir: told,
+    diskBytes,
+    digest,
+    formatVersion,
+    hasMemoryDigests,
+    changedBytes,
+    ...manifest
+  } = JSON.parse(stdout)
   assert.is(told, dir)
   assert.type(diskBytes.state, "number")
+  assert.match(digest, /^[0-9a-f]{64}$/)
+  assert.equal([formatVersion, hasMemoryDigests, changedBytes], [FORMAT_VERSION, false, null])
   const sample = sampleManifest()
   assert.equal(manifest, { ...sample, host: unpackHostProfile(sample.host) })
+})
+
+test("of a difference, tells what it is one to, and how much changed", async ({ parent }) => {
+  const base = writeFull(join(parent, "base"), regionsOf(8), new Map([[0, 1]]))
+  const pages = new Map([1, 2, 3, 4].map((page) => [page, page === 4 ? 0 : page]))
+  const { dir } = writeDiff(join(parent, "diff"), base, pages)
+  const { code, stdout } = await cryovm(["snapshot", "info", dir])
+  assert.is(code, 0)
+  assert.match(stdout, /^type +diff, x86_64, format 3$/m)
+  assert.match(stdout, new RegExp(`^parent +${base.manifest.id}, which was base beside it$`, "m"))
+  assert.match(stdout, `header digest ${base.digest}`)
+  assert.match(stdout, "what changed since the parent: 3 pages (12 KiB), and 4 KiB that became zero")
+  assert.match(stdout, "without digests")
+  const { changedBytes } = JSON.parse((await cryovm(["snapshot", "info", dir, "--json"])).stdout)
+  assert.equal(changedBytes, { data: 12288, zeros: 4096 })
+  truncateSync(join(dir, "memory.diff"), 4096)
+  assert.match((await cryovm(["snapshot", "info", dir])).stdout, "which cannot be read")
 })
 
 test("a memory file that is missing is said to be", async ({ dir }) => {

@@ -10,6 +10,8 @@ import { printJson } from "../../output/json.ts"
 import { indented, table } from "../../output/table.ts"
 import { type Paint, painter, printable } from "../../output/terminal.ts"
 
+const PAGE_BYTES = 4096
+
 const sizeOf = (path: string): Promise<number | undefined> =>
   stat(path).then(
     ({ size }) => size,
@@ -24,9 +26,24 @@ const hostText = ({ cpu, kernelRelease, nodeVersion }: SnapshotDescription["host
   return `${cpu.brand || cpu.vendor} (${model}); Linux ${kernelRelease}, Node ${nodeVersion}`
 }
 
+const memoryText = ({ memory, changedBytes }: SnapshotDescription): string => {
+  if (memory.diff === null) return "all of it"
+  if (changedBytes === null) return "what changed since the parent, which cannot be read"
+  const pages = plural(changedBytes.data / PAGE_BYTES, "page")
+  return `what changed since the parent: ${pages} (${formatBytes(changedBytes.data)}), and ${formatBytes(changedBytes.zeros)} that became zero`
+}
+
+const parentRows = ({ parent }: SnapshotDescription): readonly (readonly [string, string])[] =>
+  parent === null
+    ? []
+    : [
+        ["parent", parent.name === undefined ? parent.id : `${parent.id}, which was ${parent.name} beside it`],
+        ["", `header digest ${parent.digest}`],
+      ]
+
 /** Field and value, in the order of interest. */
 const rowsOf = async (snapshot: SnapshotDescription): Promise<readonly (readonly [string, string])[]> => {
-  const { machine, memory, diskBytes, producer, parent, components } = snapshot
+  const { machine, memory, diskBytes, producer, components } = snapshot
   const stateName = "state.cryo"
   const [stateSize, memorySize] = await Promise.all([
     sizeOf(join(snapshot.dir, stateName)),
@@ -34,13 +51,16 @@ const rowsOf = async (snapshot: SnapshotDescription): Promise<readonly (readonly
   ])
   return [
     ["snapshot", snapshot.id],
+    ["", `header digest ${snapshot.digest}`],
     ["directory", snapshot.dir],
     ...(machine.label === undefined ? [] : [["label", machine.label] as const]),
     ["created", snapshot.createdAt],
     ["by", `${producer.name} ${producer.version}`],
-    ["type", `${snapshot.type}, ${snapshot.architecture}`],
-    ...(parent === null ? [] : [["parent", `${parent.id} (${parent.digest})`] as const]),
+    ["type", `${snapshot.type}, ${snapshot.architecture}, format ${snapshot.formatVersion}`],
+    ...parentRows(snapshot),
     ["machine", `${plural(machine.vcpuCount, "vCPU")}, ${formatBytes(machine.memoryBytes)} of memory`],
+    ["memory", memoryText(snapshot)],
+    ["", snapshot.hasMemoryDigests ? "with digests, by which damage is found" : "without digests to find damage by"],
     ["files", fileText(stateName, stateSize, diskBytes.state)],
     ["", fileText(memory.file.name, memorySize, diskBytes.memory)],
     ["host", hostText(snapshot.host)],
@@ -81,7 +101,7 @@ export const registerSnapshotInfo = (snapshot: Command, context: CliContext): vo
   const command = snapshot
     .command("info")
     .summary("what a snapshot says of itself")
-    .description("Show what a snapshot says of itself. Its state and its memory are neither read nor checked.")
+    .description("Show what a snapshot says of itself. Its state and its memory are not checked.")
     .argument("<dir>", "the snapshot's directory")
   addCommonOptions(command, "print the manifest as JSON", examples).action((dir: string, options: CommonOptions) =>
     info(dir, options, context),
