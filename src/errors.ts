@@ -31,6 +31,8 @@ export { MsrRefused, NestedStateUnsupported, TscFrequencyUnsupported } from "./m
 export { KvmStructureInvalid } from "./machine/kvm/structure.ts"
 export { InitramfsInvalid } from "./machine/loader/initramfs.ts"
 export { KernelInvalid } from "./machine/loader/kernel-invalid.ts"
+export { AfterRestoreFailed } from "./micro-vm/after-restore.ts"
+export { RollbackUnderWay } from "./micro-vm/roll-back.ts"
 export { KvmError, NativeAddonMissing } from "./native.ts"
 export {
   MemoryFileInvalid,

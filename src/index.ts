@@ -43,7 +43,7 @@ export type {
 export type { MachineState, MicroVmConfig } from "./machine/config.ts"
 export type { HostProfile } from "./machine/host-profile.ts"
 export { formatHostProfile, parseHostProfile } from "./machine/host-profile-json.ts"
-export type { MicroVmEvent, MicroVmState, RestoreClock, RestoreOptions } from "./micro-vm.ts"
+export type { MicroVmEvent, MicroVmState, RestoreClock, RestoreSettings } from "./micro-vm.ts"
 export type { AbortOptions } from "./promise.ts"
 export {
   checkCompatibility,
@@ -63,29 +63,62 @@ export type { SnapshotInfo, SnapshotOptions, SnapshotTimes } from "./snapshot/wr
 /** The serial console, COM1 of the guest. */
 export interface Console {
   /**
-   * Output as it comes, preceded by what is kept of the output so far (64 KiB at most). Each loop has its own. Ends
-   * when the machine has stopped or failed; `stopped()` tells which.
+   * Output as it comes, preceded by what is kept of the output so far (64 KiB at most). Each loop has its own. Where the
+   * machine is rolled back, it goes on with what the guest says from then on. Ends when the machine has stopped or
+   * failed; `stopped()` tells which.
    */
   readonly output: AsyncIterable<Uint8Array>
   /** Types into the console; waits while the guest does not read. */
   write(input: string | Uint8Array, options?: AbortOptions): Promise<void>
 }
 
+export interface RestoreOptions extends Vm.RestoreSettings {
+  /**
+   * Run at once, or leave the machine paused where it was saved. By default `restore` leaves it paused, and
+   * `restoreFrom` lets it run where it ran before.
+   */
+  readonly resume?: boolean
+  /**
+   * Done to a machine that came back, before anybody else has it: every copy of a guest has the same secrets and draws
+   * the same random numbers until it is told otherwise.
+   *
+   * ```ts
+   * await MicroVm.restore("./warm", { resume: true, afterRestore: (vm) => vm.guest.reseed() })
+   * ```
+   *
+   * With `resume` the machine runs by then, else it is paused: requests to the guest wait for a running machine, so that
+   * what needs an answer of the guest needs `resume`, or resumes it. Where this throws or rejects, or the machine fails
+   * meanwhile, restoring rejects with `AfterRestoreFailed` and that machine is ended. In `restoreFrom` the machine of
+   * before waits until this is done, and goes on where it fails; `vm` already is the one that came back, which this may
+   * pause, save or stop, but not roll back.
+   */
+  readonly afterRestore?: (vm: MicroVm) => unknown
+}
+
+/** The options as Effects. @param microVm gives what the hook is called with */
+const asEffects = (
+  { afterRestore, ...options }: RestoreOptions,
+  microVm: (vm: Vm.MicroVm) => MicroVm,
+): Vm.RestoreOptions => {
+  if (afterRestore === undefined) return options
+  const hook = (vm: Vm.MicroVm) =>
+    Effect.tryPromise({ try: async () => afterRestore(microVm(vm)), catch: (cause) => cause })
+  return { ...options, afterRestore: hook }
+}
+
 /** One microVM. */
 export class MicroVm implements AsyncDisposable {
-  /** The agent in the guest: programs, files, memory. */
+  /** The agent in the guest: programs, files, memory. Requests wait for a running machine. */
   readonly guest: Guest
   readonly console: Console
-  /** The machine's balloon, where it was made with one (`devices.balloon`). */
-  readonly balloon: Balloon | undefined
   readonly #vm: Vm.MicroVm
   readonly #scope: Scope.Closeable
+  #balloon: Balloon | undefined
 
   private constructor(vm: Vm.MicroVm, scope: Scope.Closeable) {
     this.#vm = vm
     this.#scope = scope
     this.guest = new Guest(vm.guest)
-    this.balloon = vm.balloon && new Balloon(vm.balloon)
     this.console = {
       output: Stream.toAsyncIterable(vm.console.output),
       write: (input, options) => run(vm.console.write(input), options),
@@ -97,25 +130,45 @@ export class MicroVm implements AsyncDisposable {
    * @throws ConfigInvalid naming every field at fault, HostUnsupported, KernelInvalid, KvmError, ...
    */
   static create(config: MicroVmConfig = {}, options?: AbortOptions): Promise<MicroVm> {
-    return MicroVm.#open(Vm.create(config), options)
+    return MicroVm.#open(() => Vm.create(config), options)
   }
 
   /**
    * Brings a machine back from a snapshot directory: paused where it was, or running with `resume`. Memory is mapped,
    * not read; the directory has to stay as it is for as long as the machine lives.
-   * @throws SnapshotIncompatible where it will not run on this host, unless forced
+   * @throws SnapshotIncompatible where it will not run on this host, unless forced; AfterRestoreFailed
    */
-  static restore(dir: string, options: Vm.RestoreOptions & AbortOptions = {}): Promise<MicroVm> {
-    return MicroVm.#open(Vm.restore(dir, options), options)
+  static restore(dir: string, options: RestoreOptions & AbortOptions = {}): Promise<MicroVm> {
+    return MicroVm.#open((microVm) => Vm.restore(dir, asEffects(options, microVm)), options)
   }
 
-  static async #open<E>(make: Effect.Effect<Vm.MicroVm, E, Scope.Scope>, options?: AbortOptions): Promise<MicroVm> {
+  /** @param make given what makes this of it, always the same: a hook has it before the promise does */
+  static async #open<E>(
+    make: (microVm: (vm: Vm.MicroVm) => MicroVm) => Effect.Effect<Vm.MicroVm, E, Scope.Scope>,
+    options?: AbortOptions,
+  ): Promise<MicroVm> {
     const scope = Scope.makeUnsafe()
-    const opening = make.pipe(
+    let made: MicroVm | undefined
+    const microVm = (vm: Vm.MicroVm): MicroVm => {
+      made ??= new MicroVm(vm, scope)
+      return made
+    }
+    const opening = make(microVm).pipe(
       Scope.provide(scope),
       Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, exit))),
     )
-    return new MicroVm(await run(opening, options), scope)
+    return microVm(await run(opening, options))
+  }
+
+  /**
+   * The machine's balloon, where it was made with one (`devices.balloon`). Always the same object, also when the machine
+   * is rolled back: what waits then fails with `DeviceClosed`; loops and `keepAvailable` go on.
+   */
+  get balloon(): Balloon | undefined {
+    const { balloon } = this.#vm
+    if (balloon === undefined) return undefined
+    this.#balloon ??= new Balloon(balloon)
+    return this.#balloon
   }
 
   get state(): Vm.MicroVmState {
@@ -161,7 +214,30 @@ export class MicroVm implements AsyncDisposable {
     return run(this.#vm.snapshot(options), options)
   }
 
-  /** Waits until the machine has stopped, by `stop` or by the guest's own reset; rejects where it failed. */
+  /**
+   * Rolls the machine back to a snapshot, its own or any other, in this process and with this object. The new machine is
+   * built beside the old one, which stands still meanwhile, and takes its place only when it is whole; on failure or
+   * when it is aborted the old one goes on as it was, and lost nothing. A machine that failed can be rolled back, too;
+   * one that has stopped is over. The directory has to stay as it is for as long as the machine lives.
+   *
+   * Requests to the guest that are under way fail with `GuestUnavailable`, those that come later go to the new guest.
+   * @throws what `restore` does, WrongState, RollbackUnderWay
+   */
+  restoreFrom(dir: string, options: RestoreOptions & AbortOptions = {}): Promise<void> {
+    const { signal, ...restoring } = options
+    return run(
+      this.#vm.restoreFrom(
+        dir,
+        asEffects(restoring, () => this),
+      ),
+      signal === undefined ? {} : { signal },
+    )
+  }
+
+  /**
+   * Waits until the machine has stopped, by `stop` or by the guest's own reset, whichever snapshots it was rolled back to
+   * until then; rejects where it failed.
+   */
   stopped(options?: AbortOptions): Promise<void> {
     return run(this.#vm.stopped, options)
   }

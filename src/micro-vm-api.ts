@@ -6,6 +6,9 @@ import type { DeviceClosed } from "./devices/device.ts"
 import type { GuestAgent } from "./guest/agent.ts"
 import type { MachineState } from "./machine/config.ts"
 import type { VcpuFailed } from "./machine/errors.ts"
+import type { AfterRestoreFailed } from "./micro-vm/after-restore.ts"
+import type { BuildError } from "./micro-vm/build.ts"
+import type { RollbackUnderWay } from "./micro-vm/roll-back.ts"
 import type { KvmError } from "./native.ts"
 import type { CompatibilityOptions } from "./snapshot/compatibility/for-restore.ts"
 import type { SnapshotInfo, SnapshotOptions, SnapshotWriteError } from "./snapshot/write.ts"
@@ -26,12 +29,15 @@ export type MicroVmEvent =
   | { readonly type: "guestReset" }
   /** A snapshot is on disk, whole. */
   | { readonly type: "snapshot"; readonly info: SnapshotInfo }
+  /** The machine was rolled back to the snapshot in `dir`, as it was given. */
+  | { readonly type: "restored"; readonly dir: string }
 
 /** The serial console, COM1 of the guest. */
 export interface SerialConsole {
   /**
-   * Output from here on, preceded by what is kept of the output so far (64 KiB at most). Ends when the machine has
-   * stopped or failed; `stopped` tells which.
+   * Output from here on, preceded by what is kept of the output so far (64 KiB at most). Where the machine is rolled
+   * back, it goes on with what the guest says from then on. Ends when the machine has stopped or failed; `stopped` tells
+   * which.
    */
   readonly output: Stream.Stream<Uint8Array>
   /** Types into the console; waits while the guest does not read. */
@@ -45,9 +51,8 @@ export interface SerialConsole {
  */
 export type RestoreClock = "continue" | "realtime"
 
-export interface RestoreOptions {
-  /** Run at once; otherwise the machine comes back paused. */
-  readonly resume?: boolean
+/** How a snapshot is brought back. */
+export interface RestoreSettings {
   /** Try it even where the host is not compatible; what KVM itself refuses stays refused. */
   readonly force?: boolean
   /** `continue` by default. */
@@ -61,12 +66,44 @@ export interface RestoreOptions {
   readonly compatibility?: CompatibilityOptions
 }
 
+export interface RestoreOptions extends RestoreSettings {
+  /**
+   * Run at once, or leave the machine paused where it was saved. By default `restore` leaves it paused, and
+   * `restoreFrom` lets it run where it ran before.
+   */
+  readonly resume?: boolean
+  /**
+   * Done to a machine that came back, before anybody else has it: every copy of a guest has the same secrets and draws
+   * the same random numbers until it is told otherwise.
+   *
+   * ```ts
+   * yield* MicroVm.restore("./warm", { resume: true, afterRestore: (vm) => vm.guest.reseed() })
+   * ```
+   *
+   * With `resume` the machine runs by then, else it is paused: requests to the guest wait for a running machine, so that
+   * what needs an answer of the guest needs `resume`, or resumes it. Where this fails, or the machine does meanwhile,
+   * restoring fails with `AfterRestoreFailed` and that machine is ended. In `restoreFrom` the machine of before waits
+   * until this is done, and goes on where it fails; `vm` already is the one that came back, which this may pause, save
+   * or stop, but not roll back.
+   */
+  readonly afterRestore?: (vm: MicroVm) => Effect.Effect<unknown, unknown>
+}
+
+/** Why a machine was not brought back. */
+export type RestoreError = BuildError | AfterRestoreFailed
+
+/** Why a machine was not rolled back. */
+export type RestoreFromError = RestoreError | RollbackUnderWay | WrongState
+
 /** One microVM. Made by `create` and `restore`; gone with the scope it was made in, or at `stop`. */
 export interface MicroVm {
-  /** The agent in the guest: programs, files, memory. */
+  /** The agent in the guest: programs, files, memory. Requests wait for a running machine. */
   readonly guest: GuestAgent
   readonly console: SerialConsole
-  /** The machine's balloon, where it was made with one (`devices.balloon`). */
+  /**
+   * The machine's balloon, where it was made with one (`devices.balloon`). Always the same object, also when the machine
+   * is rolled back: what waits then fails with `DeviceClosed`; streams and `keepAvailable` go on.
+   */
   readonly balloon: Balloon | undefined
   /** Where the lifecycle stands. */
   readonly state: Effect.Effect<LifecycleState>
@@ -92,8 +129,20 @@ export interface MicroVm {
   readonly snapshot: (
     options: SnapshotOptions,
   ) => Effect.Effect<SnapshotInfo, SnapshotWriteError | WrongState | KvmError | VcpuFailed>
+  /**
+   * Rolls the machine back to a snapshot, its own or any other, in this process and with this object. The new machine is
+   * built beside the old one, which stands still meanwhile, and takes its place only when it is whole; on failure or
+   * interruption the old one goes on as it was, and lost nothing. A machine that failed can be rolled back, too; one that
+   * has stopped is over.
+   *
+   * Requests to the guest that are under way fail with `GuestUnavailable`, those that come later go to the new guest.
+   */
+  readonly restoreFrom: (dir: string, options?: RestoreOptions) => Effect.Effect<void, RestoreFromError>
   /** Ends the machine and gives everything back. Safe to call again. */
   readonly stop: Effect.Effect<void>
-  /** Waits until the machine has stopped, by `stop` or by the guest's own reset. Fails where it failed. */
+  /**
+   * Waits until the machine has stopped, by `stop` or by the guest's own reset, whichever snapshots it was rolled back to
+   * until then. Fails where it failed.
+   */
   readonly stopped: Effect.Effect<void, VcpuFailed>
 }

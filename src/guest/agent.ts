@@ -4,14 +4,8 @@
 import { randomBytes } from "node:crypto"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import { type AgentChannel, AgentClient } from "./client.ts"
-import {
-  GuestEntropyInvalid,
-  type GuestError,
-  GuestOutputTooLarge,
-  GuestTimeout,
-  type GuestUnavailable,
-} from "./errors.ts"
+import type { AgentRequests } from "./client.ts"
+import { GuestEntropyInvalid, type GuestError, GuestOutputTooLarge, GuestTimeout } from "./errors.ts"
 import { type PayloadReader, PayloadWriter } from "./payload.ts"
 import { parseMeminfo, parseVmstat } from "./proc-files.ts"
 import type {
@@ -80,17 +74,15 @@ class Collected {
   }
 }
 
-/** The agent of one guest. */
+/** The agent in the guest, whichever guest that is when an effect is run. */
 export class GuestAgent {
-  readonly #client: AgentClient
+  readonly #present: () => AgentRequests
+  readonly #client: AgentRequests
 
-  constructor(channel: AgentChannel) {
-    this.#client = new AgentClient(channel)
-  }
-
-  /** Fails all that is in flight or comes later with `reason`. */
-  close(reason: GuestUnavailable): void {
-    this.#client.close(reason)
+  /** @param present the client of the guest of the moment */
+  constructor(present: () => AgentRequests) {
+    this.#present = present
+    this.#client = { request: (request) => Effect.suspend(() => present().request(request)) }
   }
 
   /** Waits until the agent answers. @param timeoutMs 60,000 by default: a guest boots in seconds where KVM is slow */
@@ -252,37 +244,43 @@ export class GuestAgent {
   /** Writes a file whole. @param mode permission bits, 0o644 by default */
   writeFile(path: string, content: string | Uint8Array, mode = 0o644): Effect.Effect<void, GuestError> {
     const bytes = typeof content === "string" ? Buffer.from(content) : content
-    const piece = (offset: number) =>
-      this.#simple(
-        "writeFile",
-        Op.writeFile,
-        new PayloadWriter()
+    const piece = (client: AgentRequests, offset: number) =>
+      client.request({
+        operation: "writeFile",
+        op: Op.writeFile,
+        payload: new PayloadWriter()
           .bytes(path)
           .u32(mode)
           .u32(offset === 0 ? 0 : 1)
-          .bytes(bytes.subarray(offset, offset + FILE_PIECE)),
-      )
-    return Effect.gen(function* () {
-      yield* piece(0)
-      for (let offset = FILE_PIECE; offset < bytes.length; offset += FILE_PIECE) yield* piece(offset)
+          .bytes(bytes.subarray(offset, offset + FILE_PIECE))
+          .finish(),
+        read: readNothing,
+      })
+    return Effect.gen({ self: this }, function* () {
+      // All pieces go to one guest.
+      const client = this.#present()
+      yield* piece(client, 0)
+      for (let offset = FILE_PIECE; offset < bytes.length; offset += FILE_PIECE) yield* piece(client, offset)
     })
   }
 
   /** Reads a file whole. @param maxBytes 64 MiB by default; a longer file is a {@link GuestOutputTooLarge} */
   readFile(path: string, maxBytes = 64 * 1024 * 1024): Effect.Effect<Uint8Array, GuestError> {
-    const piece = (offset: number) =>
-      this.#client.request({
+    const piece = (client: AgentRequests, offset: number) =>
+      client.request({
         operation: "readFile",
         op: Op.readFile,
         payload: new PayloadWriter().bytes(path).u64(BigInt(offset)).u32(FILE_PIECE).finish(),
         read: (reply) => reply.bytes(),
       })
-    return Effect.gen(function* () {
+    return Effect.gen({ self: this }, function* () {
+      // All pieces come from one guest.
+      const client = this.#present()
       const pieces: Uint8Array[] = []
       let length = 0
       // Files of /proc tell no size: read on until a piece is empty.
       for (;;) {
-        const bytes = yield* piece(length)
+        const bytes = yield* piece(client, length)
         if (bytes.length === 0) return new Uint8Array(Buffer.concat(pieces))
         pieces.push(bytes)
         length += bytes.length

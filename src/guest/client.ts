@@ -43,6 +43,12 @@ export interface AgentRequest<A> {
   readonly timeoutMs?: number
 }
 
+/** Where requests go. */
+export interface AgentRequests {
+  /** Sends one request and waits for its final reply. Interruption abandons it, telling the guest where it matters. */
+  request<A>(request: AgentRequest<A>): Effect.Effect<A, GuestError>
+}
+
 const errnoNames = new Map(Object.entries(os.constants.errno).map(([name, value]) => [value, name]))
 
 const tooOld = (operation: string, protocolVersion: number): GuestAgentTooOld =>
@@ -73,7 +79,7 @@ const protocolError = (operation: string, cause: unknown): GuestProtocolError =>
   new GuestProtocolError({ message: `the guest agent's answer to ${operation} makes no sense`, operation, cause })
 
 /** The client of one channel. */
-export class AgentClient {
+export class AgentClient implements AgentRequests {
   readonly #channel: AgentChannel
   readonly #pending = new Map<number, (frame: Frame | GuestUnavailable) => void>()
   readonly #reader = new FrameReader()
@@ -93,7 +99,6 @@ export class AgentClient {
     return this.#pending.size
   }
 
-  /** Sends one request and waits for its final reply. Interruption abandons it, telling the guest where it matters. */
   request<A>(request: AgentRequest<A>): Effect.Effect<A, GuestError> {
     const answered = Effect.callback<A, GuestError>((resume) => {
       if (this.#closed !== undefined) {

@@ -2,12 +2,13 @@
  * The life of a machine, as data.
  *
  * ```
- *   Configured --Start--> Running <--Resume-- Paused <--Restored-- Configured
+ *   Configured --Start--> Running <--Resume-- Paused
  *                            '------Pause-------^
  *   any but Stopped --Fail--> Failed          any --Stop--> Stopped
+ *   any but Stopped --Exchanged--> what the machine is in that took the place
  * ```
  *
- * Stop on a stopped machine changes nothing, and so does a further failure of a failed one: the first is the cause.
+ * A restored machine begins paused. Stop on a stopped machine changes nothing, and so does a further failure of a failed one: the first is the cause.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -32,14 +33,14 @@ export type LifecycleEvent = Data.TaggedEnum<{
   // biome-ignore lint/complexity/noBannedTypes: as above
   Start: {}
   // biome-ignore lint/complexity/noBannedTypes: as above
-  Restored: {}
-  // biome-ignore lint/complexity/noBannedTypes: as above
   Pause: {}
   // biome-ignore lint/complexity/noBannedTypes: as above
   Resume: {}
   // biome-ignore lint/complexity/noBannedTypes: as above
   Stop: {}
   Fail: { readonly error: unknown }
+  /** Another machine is in the place: one from a snapshot, or the one that was there before. */
+  Exchanged: { readonly state: LifecycleState }
 }>
 export const LifecycleEvent = Data.taggedEnum<LifecycleEvent>()
 
@@ -49,11 +50,11 @@ type EventName = LifecycleEvent["_tag"]
 /** The states in which each event is allowed. */
 const ALLOWED: Readonly<Record<EventName, readonly StateName[]>> = {
   Start: ["Configured"],
-  Restored: ["Configured"],
   Pause: ["Running"],
   Resume: ["Paused"],
   Stop: ["Configured", "Running", "Paused", "Stopped", "Failed"],
   Fail: ["Configured", "Running", "Paused", "Failed"],
+  Exchanged: ["Configured", "Running", "Paused", "Failed"],
 }
 
 /** An operation was asked for in a state of the machine that does not allow it. The state is unchanged. */
@@ -71,13 +72,14 @@ const next = (state: LifecycleState, event: LifecycleEvent): LifecycleState => {
     case "Start":
     case "Resume":
       return LifecycleState.Running()
-    case "Restored":
     case "Pause":
       return LifecycleState.Paused()
     case "Stop":
       return state._tag === "Stopped" ? state : LifecycleState.Stopped()
     case "Fail":
       return state._tag === "Failed" ? state : LifecycleState.Failed({ error: event.error })
+    case "Exchanged":
+      return event.state._tag === state._tag && state._tag !== "Failed" ? state : event.state
   }
 }
 
@@ -87,11 +89,11 @@ export const step = (state: LifecycleState, event: LifecycleEvent): Option.Optio
 
 const VERB: Readonly<Record<EventName, string>> = {
   Start: "start",
-  Restored: "restore into",
   Pause: "pause",
   Resume: "resume",
   Stop: "stop",
   Fail: "fail",
+  Exchanged: "roll back",
 }
 
 /** The error for an event that a state does not allow. */

@@ -3,6 +3,7 @@ import * as Fiber from "effect/Fiber"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { GuestAgent } from "../../src/guest/agent.ts"
+import { AgentClient } from "../../src/guest/client.ts"
 import { GuestUnavailable } from "../../src/guest/errors.ts"
 import { encodeFrame, type Frame, FrameReader } from "../../src/guest/frame.ts"
 import { PayloadReader, PayloadWriter } from "../../src/guest/payload.ts"
@@ -14,7 +15,7 @@ const agentWith = (answer: Answer) => {
   let deliver: (bytes: Uint8Array) => void = () => {}
   const requests: Frame[] = []
   const reader = new FrameReader()
-  const agent = new GuestAgent({
+  const client = new AgentClient({
     onData: (listener) => {
       deliver = listener
       return () => {
@@ -35,7 +36,7 @@ const agentWith = (answer: Answer) => {
         }
       }),
   })
-  return { agent, requests }
+  return { agent: new GuestAgent(() => client), client, requests }
 }
 
 const failureOf = <A, E>(effect: Effect.Effect<A, E>): Promise<E> => Effect.runPromise(Effect.flip(effect) as never)
@@ -92,10 +93,10 @@ test("interruption kills the program in the guest", async () => {
 })
 
 test("closing fails what is in flight and what comes later", async () => {
-  const { agent } = agentWith(() => {})
+  const { agent, client } = agentWith(() => {})
   const inFlight = failureOf(agent.sleep(10))
   await new Promise((resolve) => setImmediate(resolve))
-  agent.close(new GuestUnavailable({ message: "gone" }))
+  client.close(new GuestUnavailable({ message: "gone" }))
   assert.is((await inFlight)._tag, "GuestUnavailable")
   assert.is((await failureOf(agent.sleep(10)))._tag, "GuestUnavailable")
 })

@@ -19,19 +19,19 @@ const second = new Error("second")
 const states = [State.Configured(), State.Running(), State.Paused(), State.Stopped(), State.Failed({ error: first })]
 const events = [
   Event.Start(),
-  Event.Restored(),
   Event.Pause(),
   Event.Resume(),
   Event.Stop(),
   Event.Fail({ error: second }),
+  Event.Exchanged({ state: State.Paused() }),
 ]
 
 const table: Record<LifecycleState["_tag"], Record<LifecycleEvent["_tag"], LifecycleState["_tag"] | "-">> = {
-  Configured: { Start: "Running", Restored: "Paused", Pause: "-", Resume: "-", Stop: "Stopped", Fail: "Failed" },
-  Running: { Start: "-", Restored: "-", Pause: "Paused", Resume: "-", Stop: "Stopped", Fail: "Failed" },
-  Paused: { Start: "-", Restored: "-", Pause: "-", Resume: "Running", Stop: "Stopped", Fail: "Failed" },
-  Stopped: { Start: "-", Restored: "-", Pause: "-", Resume: "-", Stop: "Stopped", Fail: "-" },
-  Failed: { Start: "-", Restored: "-", Pause: "-", Resume: "-", Stop: "Stopped", Fail: "Failed" },
+  Configured: { Start: "Running", Pause: "-", Resume: "-", Stop: "Stopped", Fail: "Failed", Exchanged: "Paused" },
+  Running: { Start: "-", Pause: "Paused", Resume: "-", Stop: "Stopped", Fail: "Failed", Exchanged: "Paused" },
+  Paused: { Start: "-", Pause: "-", Resume: "Running", Stop: "Stopped", Fail: "Failed", Exchanged: "Paused" },
+  Stopped: { Start: "-", Pause: "-", Resume: "-", Stop: "Stopped", Fail: "-", Exchanged: "-" },
+  Failed: { Start: "-", Pause: "-", Resume: "-", Stop: "Stopped", Fail: "Failed", Exchanged: "Paused" },
 }
 
 for (const state of states) {
@@ -63,6 +63,16 @@ test("the first failure is kept", () => {
   const failed = Option.getOrThrow(step(State.Running(), Event.Fail({ error: first })))
   const again = Option.getOrThrow(step(failed, Event.Fail({ error: second })))
   assert.is(again, failed)
+})
+
+test("a machine that comes back into its place is in the state that it was in", () => {
+  for (const state of states.filter(({ _tag }) => _tag !== "Stopped")) {
+    const trial = Option.getOrThrow(step(state, Event.Exchanged({ state: State.Paused() })))
+    const after = Option.getOrThrow(step(trial, Event.Exchanged({ state })))
+    assert.equal(after, state)
+  }
+  const paused = State.Paused()
+  assert.is(Option.getOrThrow(step(paused, Event.Exchanged({ state: State.Paused() }))), paused, "nothing changes")
 })
 
 test("the message says what was asked, in which state, and what would be right", async () => {

@@ -48,16 +48,19 @@ const INTERNAL_ERROR_CODE = [...[0xbb, 0x00, 0x00, 0x00, 0x10], ...POPCNT]
 /** Ends in `hlt` with interrupts off: nothing happens any more. */
 const HALT_CODE = [0xf4, 0xeb, 0xfd]
 
-/** Waits for a byte at COM1, then pulses the reset line by the keyboard controller. */
-const RESET_CODE = [
+/** Waits for a byte at COM1. */
+const AWAIT_BYTE_CODE = [
   ...[0x66, 0xba, 0xfd, 0x03], // 00: mov dx, 0x3fd (LSR)
   ...[0xec], // 04: in al, dx
   ...[0xa8, 0x01], // 05: test al, 1 (data ready)
   ...[0x74, 0xf7], // 07: jz 00
-  ...[0xb0, 0xfe], // 09: mov al, 0xfe
-  ...[0xe6, 0x64], // 0b: out 0x64, al
-  ...[0xeb, 0xf1], // 0d: jmp 00
 ]
+
+/** Pulses the reset line by the keyboard controller once a byte comes. */
+const RESET_CODE = [...AWAIT_BYTE_CODE, ...[0xb0, 0xfe], ...[0xe6, 0x64], ...[0xeb, 0xf1]] // mov al, 0xfe; out 0x64, al; jmp 00
+
+/** A triple fault once a byte comes. */
+const LATE_FAULT_CODE = [...AWAIT_BYTE_CODE, ...TRIPLE_FAULT_CODE]
 
 const config = (code: readonly number[]): MicroVmConfig => ({
   memoryMib: 32,
@@ -74,6 +77,7 @@ export const tripleFaultMachine = config(TRIPLE_FAULT_CODE)
 export const internalErrorMachine = config(INTERNAL_ERROR_CODE)
 export const haltMachine = config(HALT_CODE)
 export const resetMachine = config(RESET_CODE)
+export const lateFaultMachine = config(LATE_FAULT_CODE)
 
 /** The counter with two vCPUs, of which the second waits to be started, and with every device there is. */
 export const everyDeviceMachine: MicroVmConfig = {
