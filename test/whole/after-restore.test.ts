@@ -1,4 +1,4 @@
-// time limit: 200 s
+// time limit: 400 s
 /** What is done to a machine that came back, before anybody else has it. */
 import { join } from "node:path"
 import * as Data from "effect/Data"

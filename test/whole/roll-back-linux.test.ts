@@ -1,4 +1,4 @@
-// time limit: 400 s
+// time limit: 600 s
 /** A Linux guest rolled back: its files, its counter, its agent, and what it takes of this process. */
 import { join } from "node:path"
 import { test } from "uvu"
