@@ -1,4 +1,4 @@
-// time limit: 120 s
+// time limit: 240 s
 /** Rolling back with guests of a few bytes: what it does, and that a failed one did nothing. */
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -136,21 +136,27 @@ kvmTest("a balloon that is kept works on, and so do its readers and its policy",
   if (balloon === undefined) throw new Error("no balloon")
   const targets: number[] = []
   const reading = (async () => {
-    for await (const state of balloon.states) if (targets.push(state.targetPages / 256) === 4) return
+    for await (const state of balloon.states) targets.push(state.targetPages / 256)
   })()
   const policy = new AbortController()
   const keeping = failureOf(balloon.keepAvailable({ lowMib: 4, highMib: 8, signal: policy.signal }))
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  const seen = async (count: number): Promise<void> => {
+    while (targets.length < count) await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  await seen(1)
   await balloon.setTarget(6)
+  await seen(2)
   await vm.restoreFrom(dir)
   assert.is(balloon.target, 4)
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  await seen(3)
   await balloon.setTarget(7)
-  await reading
+  await seen(4)
   assert.equal(targets, [4, 6, 4, 7])
   const reason = new Error("enough")
   policy.abort(reason)
   assert.is(await keeping, reason)
+  await vm.stop()
+  await reading
 })
 
 /** Every way in which a restore fails here, with the error's code. */
