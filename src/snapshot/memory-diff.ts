@@ -68,7 +68,9 @@ export interface RunTableLayout {
 export const runTableBytes = (runs: number): number =>
   Math.ceil((HEADER_BYTES + runs * RUN_BYTES) / PAGE_BYTES) * PAGE_BYTES
 
-const isWhole = (bytes: number): boolean => Number.isSafeInteger(bytes) && bytes >= 0 && bytes % PAGE_BYTES === 0
+/** By a division, for every run is asked: the remainder of such large numbers is a call, a third of reading a table. */
+const isWhole = (bytes: number): boolean =>
+  Number.isSafeInteger(bytes) && bytes >= 0 && Math.floor(bytes / PAGE_BYTES) * PAGE_BYTES === bytes
 
 /**
  * Checks what a manifest says of a table, before anything is read or allocated for it.

@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { checkCompatibility, inspectSnapshot, MicroVm, type MicroVmConfig } from "../../src/index.ts"
+import { cryovm } from "../cli/support.ts"
 import { type HandMade, readHandMade, writeDiffOf } from "../support/diff-chain.ts"
 import { countsTo } from "../support/exchange.ts"
 import { kvmTest } from "../support/kvm.ts"
@@ -106,6 +107,22 @@ kvmTest("parents elsewhere are named, to a restore and to a check, and a machine
   rmSync(dir, { recursive: true })
   await vm.resume()
   await countsTo(vm, 4)
+})
+
+kvmTest("the command takes parents, too", async () => {
+  using scratch = temporaryDirectory()
+  const [base, diff] = chainOf(scratch.path, await lifeOf(scratch.path, everyDeviceMachine, [1, 2]))
+  using elsewhere = temporaryDirectory()
+  renameSync(base?.dir ?? "", join(elsewhere.path, "moved"))
+  const dir = diff?.dir ?? ""
+  const restored = (args: readonly string[]) => cryovm(["restore", dir, "--keep-paused", "--json", ...args])
+  assert.match((await restored([])).stderr, /\[CRYOVM_PARENT_MISSING\]/)
+  const parents = ["--parents", scratch.path, elsewhere.path]
+  const { code, stdout, stderr } = await restored(parents)
+  assert.is(code, 0, stderr)
+  assert.is(JSON.parse(stdout).state, "paused")
+  assert.is((await cryovm(["snapshot", "check", dir])).code, 1)
+  assert.is((await cryovm(["snapshot", "check", dir, ...parents])).code, 0)
 })
 
 kvmTest("files of the chain that are cut are found by a check", async () => {
