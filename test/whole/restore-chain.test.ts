@@ -109,6 +109,16 @@ kvmTest("parents elsewhere are named, to a restore and to a check, and a machine
   await countsTo(vm, 4)
 })
 
+kvmTest("a machine is rolled back to any snapshot of a chain, and forth again", async () => {
+  using scratch = temporaryDirectory()
+  const chain = chainOf(scratch.path, await lifeOf(scratch.path, everyDeviceMachine, [11, 22, 33]))
+  await using vm = await MicroVm.restore(chain[2]?.dir ?? "", { resume: true })
+  for (const index of [1, 2, 0]) {
+    await vm.restoreFrom(chain[index]?.dir ?? "")
+    await countsTo(vm, 11 * (index + 1) + 1)
+  }
+})
+
 kvmTest("the command takes parents, too", async () => {
   using scratch = temporaryDirectory()
   const [base, diff] = chainOf(scratch.path, await lifeOf(scratch.path, everyDeviceMachine, [1, 2]))
