@@ -36,7 +36,9 @@ const compiler = process.env.CXX ?? "g++"
 for (const program of [compiler.split(" ")[0], "make"]) {
   if (!program.includes("/") && !onPath(program)) fail(`${program} is not installed. ${remedy}`)
 }
-if (!existsSync("/usr/include/linux/kvm.h")) fail(`linux/kvm.h is not installed. ${remedy}`)
+for (const header of ["linux/kvm.h", "xxhash.h"]) {
+  if (!existsSync(join("/usr/include", header))) fail(`${header} is not installed. ${remedy}`)
+}
 
 const nodeHeaders = folderWith(
   "node_api.h",

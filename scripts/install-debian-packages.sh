@@ -18,6 +18,8 @@ done
 # The compilers can be there without the headers of the C library and the kernel (linux/kvm.h).
 [[ -e /usr/include/stdio.h ]] || missing+=(libc6-dev)
 [[ -e /usr/include/linux/kvm.h ]] || missing+=(linux-libc-dev)
+# Only a header: what the addon uses of it becomes a part of the addon.
+[[ -e /usr/include/xxhash.h ]] || missing+=(libxxhash-dev)
 
 if [[ ${#missing[@]} -eq 0 ]]; then
   echo "nothing to install"

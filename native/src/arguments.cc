@@ -5,6 +5,7 @@
 #include <string>
 
 #include "failure.h"
+#include "page_range.h"
 
 namespace cryovm {
 
@@ -16,6 +17,19 @@ uint64_t ToUnsigned(Napi::Value value, const char* operation, const char* name, 
     }
   }
   throw Refusal(operation, std::string(name) + " must be a whole number from 0 to " + std::to_string(max));
+}
+
+uint64_t ToPageMultiple(Napi::Value value, const char* operation, const char* name, uint64_t max) {
+  const uint64_t bytes = ToUnsigned(value, operation, name, max);
+  if (bytes % kPageSize != 0) throw Refusal(operation, std::string(name) + " must be a multiple of 4096");
+  return bytes;
+}
+
+uint64_t ToChunkBytes(Napi::Value value, const char* operation, const char* name) {
+  if (value.IsUndefined()) return 0;
+  const uint64_t bytes = ToPageMultiple(value, operation, name);
+  if (bytes == 0) throw Refusal(operation, std::string(name) + " must be above 0");
+  return bytes;
 }
 
 Bytes ToBytes(Napi::Value value, const char* operation, const char* name) {

@@ -70,7 +70,7 @@ void Instance::End(napi_async_cleanup_hook_handle hook) {
   for (const auto& each : all) each->StopNow();
   async_context_.reset();
   memory_constructor.Reset();
-  dump_constructor.Reset();
+  job_constructor.Reset();
   vm_constructor.Reset();
   HandleClosed();
 }

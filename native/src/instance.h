@@ -42,7 +42,7 @@ class Instance : public std::enable_shared_from_this<Instance> {
   void InScope(Napi::Env env, const std::function<void()>& body);
 
   Napi::FunctionReference memory_constructor;
-  Napi::FunctionReference dump_constructor;
+  Napi::FunctionReference job_constructor;
   Napi::FunctionReference vm_constructor;
 
  private:

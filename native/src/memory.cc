@@ -1,14 +1,14 @@
 #include "memory.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "arguments.h"
 #include "discard.h"
+#include "dump_functions.h"
 #include "failure.h"
 #include "instance.h"
+#include "pagemap.h"
 
 namespace cryovm {
 namespace {
@@ -57,7 +57,7 @@ Napi::Function MemoryObject::Define(Napi::Env env) {
   return DefineClass(env, "NativeMemory",
                      {
                          InstanceMethod<&MemoryObject::Window>("window"),
-                         InstanceMethod<&MemoryObject::StartDump>("dump"),
+                         InstanceMethod<&MemoryObject::Dump>("dump"),
                          InstanceMethod<&MemoryObject::DiscardRanges>("discard"),
                          InstanceMethod<&MemoryObject::ResidentBytes>("residentBytes"),
                          InstanceMethod<&MemoryObject::Close>("close"),
@@ -84,15 +84,15 @@ MemoryObject::MemoryObject(const Napi::CallbackInfo& info)
   });
 }
 
-std::shared_ptr<Mapping> MemoryObject::MappingOf(Napi::Value value, const char* operation) {
+std::shared_ptr<Mapping> MemoryObject::MappingOf(Napi::Value value, const char* operation, const char* name) {
   if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kMemoryTag)) {
-    throw Refusal(operation, "memory must come from mapMemory");
+    throw Refusal(operation, std::string(name) + " must come from mapMemory");
   }
-  return Unwrap(value.As<Napi::Object>())->Open(operation);
+  return Unwrap(value.As<Napi::Object>())->Open(operation, name);
 }
 
-std::shared_ptr<Mapping> MemoryObject::Open(const char* operation) const {
-  if (mapping_ == nullptr) throw Refusal(operation, "this guest memory is closed");
+std::shared_ptr<Mapping> MemoryObject::Open(const char* operation, const char* name) const {
+  if (mapping_ == nullptr) throw Refusal(operation, std::string(name) + " is closed");
   mapping_->Complete();
   return mapping_;
 }
@@ -107,17 +107,8 @@ Napi::Value MemoryObject::Window(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value MemoryObject::StartDump(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return Guarded(env, [&]() -> Napi::Value {
-    const auto mapping = Open("dump");
-    const auto fd = static_cast<int>(ToUnsigned(info[0], "dump", "fd", INT32_MAX));
-    const uint64_t offset = ToUnsigned(info[1], "dump", "fileOffset");
-    // Its own descriptor, so that a file closed too early is an error at most and never another file written.
-    Fd own(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-    if (!own) throw SystemFailure("fcntl(F_DUPFD_CLOEXEC)", errno, "starting to write guest memory");
-    return DumpObject::Create(env, mapping, std::move(own), offset);
-  });
+Napi::Value MemoryObject::Dump(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] { return StartDump(info, Open("dump")); });
 }
 
 Napi::Value MemoryObject::DiscardRanges(const Napi::CallbackInfo& info) {

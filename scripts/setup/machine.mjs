@@ -1,7 +1,7 @@
-/** What the machine must have: a Linux x64 with a recent Node, a C++ compiler and make. */
+/** What the machine must have: a Linux x64 with a recent Node, a C++ compiler, make and a few headers. */
 
 import { spawnSync } from "node:child_process"
-import { accessSync, constants, readFileSync } from "node:fs"
+import { accessSync, constants, existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { root, SetupFailure } from "./run.mjs"
 
@@ -37,12 +37,17 @@ const isCommand = (name) =>
     }
   })
 
-// A compiler named by CXX is the user's own affair.
-const missingTools = () => [...(process.env.CXX ? [] : ["g++"]), "make"].filter((name) => !isCommand(name))
+const headers = ["/usr/include/linux/kvm.h", "/usr/include/xxhash.h"]
+
+const missingTools = () => [
+  // A compiler named by CXX is the user's own affair.
+  ...[...(process.env.CXX ? [] : ["g++"]), "make"].filter((name) => !isCommand(name)),
+  ...headers.filter((path) => !existsSync(path)),
+]
 
 /**
- * Sees to it that g++ and make are there. As root on Debian or Ubuntu it installs them, since "npm test" has to work
- * as the first command on a fresh machine; elsewhere it names the remedy.
+ * Sees to it that g++, make and the headers are there. As root on Debian or Ubuntu it installs them, since "npm test"
+ * has to work as the first command on a fresh machine; elsewhere it names the remedy.
  */
 export const ensureToolchain = () => {
   const missing = missingTools()

@@ -22,7 +22,7 @@ test("memory that was never touched is a hole, and stays untouched", async () =>
   const memory = anonymous(256 * mebibyte)
   const fd = newFile(memory.size)
   const dump = memory.dump(fd, 0)
-  assert.equal(await dump.done, { writtenBytes: 0, skippedBytes: memory.size })
+  assert.equal(await dump.done, { writtenBytes: 0, skippedBytes: memory.size, digests: new Uint8Array(0) })
   assert.is(dump.scannedBytes, memory.size)
   assert.is(memory.residentBytes(), 0)
   assert.is(storedBytes(fd), 0)
@@ -51,6 +51,7 @@ test("scattered pages, runs and zero pages: the file is the memory, and only dat
   assert.equal(await memory.dump(fd, mebibyte).done, {
     writtenBytes: pages * page,
     skippedBytes: memory.size - pages * page,
+    digests: new Uint8Array(0),
   })
   assert.is(memory.residentBytes(), resident)
   assert.ok(storedBytes(fd) <= pages * page + mebibyte, `${storedBytes(fd)} bytes for ${pages * page}`)
@@ -127,8 +128,8 @@ test("a file that cannot be written to is told with operation and errno", async 
   closeSync(openSync(path, "w"))
   const fd = openSync(path, "r")
   const error = await memory.dump(fd, 0).done.catch((cause: Record<string, unknown>) => cause)
-  assert.match(String((error as Record<string, unknown>).message), /pwrite/)
-  assert.is((error as Record<string, unknown>).operation, "pwrite")
+  assert.match(String((error as Record<string, unknown>).message), /pwritev/)
+  assert.is((error as Record<string, unknown>).operation, "pwritev")
   assert.is((error as Record<string, unknown>).errnoName, "EBADF")
   closeSync(fd)
   assert.throws(() => memory.dump(fd, 0), /EBADF/)
@@ -149,7 +150,7 @@ test("a full file system is told as ENOSPC", async () => {
   }
   const fd = openSync(path, mounted.status === 0 ? "w+" : "r+")
   const error = await memory.dump(fd, 0).done.catch((cause: Record<string, unknown>) => cause)
-  assert.is((error as Record<string, unknown>).operation, "pwrite")
+  assert.is((error as Record<string, unknown>).operation, "pwritev")
   assert.is((error as Record<string, unknown>).errnoName, "ENOSPC")
   closeSync(fd)
   memory.close()
