@@ -114,7 +114,10 @@ export type NativeCandidates =
    * PAGEMAP_SCAN or from the entries of `/proc/self/pagemap`; right also with swap.
    */
   | "written"
-  /** Every page that may hold something, here or in the baseline. */
+  /**
+   * Every page that may hold something, here or in the baseline. Without a baseline there is nothing below that zeros
+   * would have to cover, so that they are left out: it is all of memory, packed.
+   */
   | "all"
 
 export interface NativeDiffOptions {
@@ -153,13 +156,14 @@ export interface NativeMemory {
   /**
    * Writes the mapping's content to `fd` at `fileOffset`, on a thread of its own. What was never touched and what
    * is zero is left as a hole (the range of the file must be one already). The caller keeps the guest paused and
-   * `fd` open until `done` settles. Does not fsync.
+   * `fd` open until `done` settles. Has the disk begin with the file meanwhile, but does not fsync.
    * @param chunkBytes of a chunk of the digests, a multiple of 4,096; without it there are none
    */
   dump(fd: number, fileOffset: number, chunkBytes?: number): NativeDump
   /**
-   * Finds what changed and writes it to `fd` at `fileOffset`, packed; with `fd` null it is only found. On a thread of
-   * its own, under the conditions of `dump`.
+   * Finds what changed and writes it to `fd` at `fileOffset` (a multiple of 4,096), packed; with `fd` null it is only
+   * found. On a thread of its own, under the conditions of `dump`. Pages that are not in memory are read from the file
+   * behind it and stay where they are, here and in the baseline.
    */
   dumpDiff(fd: number | null, fileOffset: number, options: NativeDiffOptions): NativeJob<NativeDiffResult>
   /**

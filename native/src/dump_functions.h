@@ -1,4 +1,4 @@
-// dump of NativeMemory: its arguments and result.
+// dump and dumpDiff of NativeMemory: their arguments and results.
 #pragma once
 
 #include <napi.h>
@@ -11,5 +11,8 @@ namespace cryovm {
 
 // dump(fd, fileOffset, chunkBytes?)
 Napi::Value StartDump(const Napi::CallbackInfo& info, std::shared_ptr<Mapping> mapping);
+
+// dumpDiff(fd, fileOffset, options)
+Napi::Value StartDumpDiff(const Napi::CallbackInfo& info, std::shared_ptr<Mapping> mapping);
 
 }  // namespace cryovm

@@ -58,6 +58,7 @@ Napi::Function MemoryObject::Define(Napi::Env env) {
                      {
                          InstanceMethod<&MemoryObject::Window>("window"),
                          InstanceMethod<&MemoryObject::Dump>("dump"),
+                         InstanceMethod<&MemoryObject::DumpDiff>("dumpDiff"),
                          InstanceMethod<&MemoryObject::DiscardRanges>("discard"),
                          InstanceMethod<&MemoryObject::ResidentBytes>("residentBytes"),
                          InstanceMethod<&MemoryObject::Close>("close"),
@@ -109,6 +110,10 @@ Napi::Value MemoryObject::Window(const Napi::CallbackInfo& info) {
 
 Napi::Value MemoryObject::Dump(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] { return StartDump(info, Open("dump")); });
+}
+
+Napi::Value MemoryObject::DumpDiff(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] { return StartDumpDiff(info, Open("dumpDiff")); });
 }
 
 Napi::Value MemoryObject::DiscardRanges(const Napi::CallbackInfo& info) {

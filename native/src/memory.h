@@ -23,6 +23,7 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   std::shared_ptr<Mapping> Open(const char* operation, const char* name = "this guest memory") const;
   Napi::Value Window(const Napi::CallbackInfo& info);
   Napi::Value Dump(const Napi::CallbackInfo& info);
+  Napi::Value DumpDiff(const Napi::CallbackInfo& info);
   Napi::Value DiscardRanges(const Napi::CallbackInfo& info);
   Napi::Value ResidentBytes(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
