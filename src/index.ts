@@ -58,6 +58,7 @@ export type { DumpProgress } from "./snapshot/dump-memory.ts"
 export { inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
 export { type LineageNode, snapshotLineage } from "./snapshot/lineage.ts"
 export type { SnapshotProblem } from "./snapshot/problem.ts"
+export type { ResourceOverrides, ResourceProblem } from "./snapshot/resources.ts"
 export type { SnapshotInfo, SnapshotOptions, SnapshotTimes } from "./snapshot/write.ts"
 
 /** The serial console, COM1 of the guest. */

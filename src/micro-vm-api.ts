@@ -11,6 +11,7 @@ import type { BuildError } from "./micro-vm/build.ts"
 import type { RollbackUnderWay } from "./micro-vm/roll-back.ts"
 import type { KvmError } from "./native.ts"
 import type { CompatibilityOptions } from "./snapshot/compatibility/for-restore.ts"
+import type { ResourceOptions } from "./snapshot/resources.ts"
 import type { SnapshotInfo, SnapshotOptions, SnapshotWriteError } from "./snapshot/write.ts"
 import type { LifecycleState, WrongState } from "./state/lifecycle.ts"
 
@@ -52,7 +53,7 @@ export interface SerialConsole {
 export type RestoreClock = "continue" | "realtime"
 
 /** How a snapshot is brought back. */
-export interface RestoreSettings {
+export interface RestoreSettings extends ResourceOptions {
   /** Try it even where the host is not compatible; what KVM itself refuses stays refused. */
   readonly force?: boolean
   /** `continue` by default. */

@@ -1,5 +1,5 @@
 /** Options that several commands share. */
-import { type Command, Option } from "commander"
+import { type Command, InvalidArgumentError, Option } from "commander"
 import { exitCodeHelp } from "./exit-codes.ts"
 import { notEmpty } from "./usage.ts"
 
@@ -27,6 +27,26 @@ export const addParentsOption = (command: Command): Command =>
       "--parents <dir...>",
       "snapshots that this one is a difference to, or folders of them: looked at before what is beside it",
     ),
+  )
+
+export interface ResourceCliOptions {
+  readonly resource?: Readonly<Record<string, { readonly path: string }>>
+}
+
+const addResource = (text: string, others: ResourceCliOptions["resource"] = {}): ResourceCliOptions["resource"] => {
+  const { name, path } = /^(?<name>[^=]+)=(?<path>.+)$/s.exec(text)?.groups ?? {}
+  if (name === undefined || path === undefined) throw new InvalidArgumentError("It has to be NAME=PATH.")
+  if (Object.hasOwn(others, name)) throw new InvalidArgumentError(`${name} is given twice.`)
+  return { ...others, [name]: { path } }
+}
+
+/** Where the files and the like are that a snapshot needs outside of itself. */
+export const addResourceOption = (command: Command): Command =>
+  command.addOption(
+    new Option(
+      "--resource <name=path>",
+      'another place for a disk, socket or tap that the snapshot names ("cryovm snapshot info" tells which); repeatable',
+    ).argParser(addResource),
   )
 
 /** What is to be done with a machine that runs. */

@@ -6,11 +6,14 @@ import { memoryRegions } from "../machine/layout.ts"
 import { checkArchitecture, type Manifest, type SnapshotArchitectureMismatch } from "../state/manifest.ts"
 import { readStateFile, SnapshotInconsistent } from "./bundle.ts"
 import { type Chain, type ChainOptions, openChainOf } from "./chain.ts"
+import { type ResolvedResource, type ResourceOptions, resolveResources } from "./resources.ts"
 import { decodeSections, type MachineSnapshot, type StateError } from "./sections.ts"
 
 export interface OpenedSnapshot {
   readonly manifest: Manifest
   readonly state: MachineSnapshot
+  /** What it needs outside of itself, each where it is here and of use. */
+  readonly resources: readonly ResolvedResource[]
   /** Its memory, and of a diff that of its parents; the descriptors in it are closed with the scope. */
   readonly chain: Chain
 }
@@ -40,7 +43,7 @@ const inconsistent = (dir: string, manifest: Manifest, state: MachineSnapshot): 
 }
 
 /** Reads and checks all of a snapshot but its memory, which is only opened, with that of its parents. */
-export const openSnapshot = (dir: string, options?: ChainOptions) =>
+export const openSnapshot = (dir: string, options?: ChainOptions & ResourceOptions) =>
   Effect.gen(function* () {
     const { header, manifest, sections } = yield* readStateFile(dir)
     yield* Effect.try({
@@ -53,6 +56,7 @@ export const openSnapshot = (dir: string, options?: ChainOptions) =>
     })
     const problem = inconsistent(dir, manifest, state)
     if (problem !== undefined) return yield* problem
+    const resources = yield* resolveResources(dir, manifest.resources, options)
     const chain = yield* openChainOf({ dir, header, manifest }, options)
-    return { manifest, state, chain } satisfies OpenedSnapshot
+    return { manifest, state, resources, chain } satisfies OpenedSnapshot
   })

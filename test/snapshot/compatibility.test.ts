@@ -5,9 +5,11 @@ import type { HostProfile } from "../../src/machine/host-profile.ts"
 import { SnapshotInconsistent } from "../../src/snapshot/bundle.ts"
 import { ChainTooLarge, ParentMismatch, ParentMissing, ParentUnreadable } from "../../src/snapshot/chain-errors.ts"
 import { compare } from "../../src/snapshot/compatibility/compare.ts"
-import type { FileFact, MemoryFileFact, SnapshotFacts } from "../../src/snapshot/compatibility/facts.ts"
+import type { MemoryFileFact, SnapshotFacts } from "../../src/snapshot/compatibility/facts.ts"
 import type { FindingCode, Severity, Verdict } from "../../src/snapshot/compatibility/finding.ts"
 import type { SnapshotNeeds, VcpuNeeds } from "../../src/snapshot/compatibility/needs.ts"
+import type { FileFact } from "../../src/snapshot/file-fact.ts"
+import type { ResolvedResource, ResourceProblem } from "../../src/snapshot/resources.ts"
 import { sampleHost, sampleNeeds, withCapability, withoutBits } from "../support/compatibility.ts"
 
 interface Case {
@@ -42,7 +44,14 @@ const fine: Pick<Case, "verdict" | "findings"> = { verdict: "runs", findings: []
 
 const modified = "2026-01-31T12:00:00.000Z"
 const disk = { name: "disk0", kind: "block", path: "/disks/a", size: 4096, modified }
-const diskFact = (fact: FileFact): Partial<SnapshotFacts> => ({ resources: new Map([["/disks/a", fact]]) })
+const diskFact = (file: FileFact, change: Partial<ResolvedResource> = {}): Partial<SnapshotFacts> => {
+  const absent: ResourceProblem = { name: "disk0", field: "path", message: "disk /disks/a: it is not there" }
+  const resources = [{ ...disk, isOverridden: false, file, ...change }]
+  return { resources: { resources, problems: file === "missing" ? [absent] : [] } }
+}
+const refused = (name: string, field: ResourceProblem["field"]): Partial<SnapshotFacts> => ({
+  resources: { resources: [{ ...disk, isOverridden: false }], problems: [{ name, field, message: "of no use" }] },
+})
 const optional = { name: "extra0", kind: "extra", version: 1, optional: true }
 const parent = { id: "5b0f3a52-8f3b-4c8e-9d46-0d9a3f0c2b11", digest: "0".repeat(64) }
 const parentFile = (size: number | "missing"): MemoryFileFact => ({
@@ -214,9 +223,36 @@ const cases: Readonly<Record<string, Case>> = {
     facts: diskFact({ size: 4096, modified: "2026-02-01T12:00:00.000Z" }),
     ...careful("resource-changed", "disk0"),
   },
-  "a tap, of which only the path is known": {
+  "a disk that was copied to another place": {
+    needs: { resources: [disk] },
+    facts: diskFact({ size: 4096, modified: "2026-02-01T12:00:00.000Z" }, { path: "/disks/b", isOverridden: true }),
+    ...fine,
+  },
+  "a larger disk in another place": {
+    needs: { resources: [disk] },
+    facts: diskFact({ size: 8192, modified }, { path: "/disks/b", isOverridden: true }),
+    ...careful("resource-changed", "disk0"),
+  },
+  "a disk that may not be read": {
+    needs: { resources: [disk] },
+    facts: refused("disk0", "path"),
+    ...blocked("resource-refused", "disk0"),
+  },
+  "a place for a disk that there is not": {
+    needs: { resources: [disk] },
+    facts: refused("disk1", "name"),
+    ...blocked("resource-refused", "disk1"),
+  },
+  "a disk, of which only the path is known": {
     needs: { resources: [{ ...disk, size: null, modified: null }] },
-    facts: diskFact({ size: 1, modified: "2026-02-01T12:00:00.000Z" }),
+    facts: {
+      resources: {
+        resources: [
+          { name: "disk0", kind: "disk", path: "/disks/a", isOverridden: false, file: { size: 1, modified } },
+        ],
+        problems: [],
+      },
+    },
     ...fine,
   },
   "a disk, asked from elsewhere": { needs: { resources: [disk] }, ...told("resource-unchecked", "disk0") },
@@ -276,7 +312,7 @@ const cases: Readonly<Record<string, Case>> = {
 
 const noFacts: SnapshotFacts = {
   memoryFile: { size: needs.memoryFile.size, modified },
-  resources: new Map(),
+  resources: { resources: [], problems: [] },
   parents: [],
   chainEnd: undefined,
 }

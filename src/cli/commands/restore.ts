@@ -7,8 +7,10 @@ import { ExitCode } from "../exit-codes.ts"
 import {
   addCommonOptions,
   addParentsOption,
+  addResourceOption,
   addSessionOptions,
   type ParentsOptions,
+  type ResourceCliOptions,
   type SessionOptions,
   sessionHelp,
 } from "../options.ts"
@@ -18,7 +20,7 @@ import { printable } from "../output/terminal.ts"
 import { say } from "../session/say.ts"
 import { UsageError } from "../usage.ts"
 
-interface RestoreOptions extends SessionOptions, ParentsOptions {
+interface RestoreOptions extends SessionOptions, ParentsOptions, ResourceCliOptions {
   readonly keepPaused?: boolean
   readonly force?: boolean
 }
@@ -68,8 +70,8 @@ const restore = async (dir: string, options: RestoreOptions, context: CliContext
   const { planSession, runSession } = await import("../session/session.ts")
   const plan = await planSession(options.keepPaused ? { ...options, json: false } : options, context)
   const began = performance.now()
-  const { force = false, parents = [] } = options
-  await using vm = await MicroVm.restore(dir, { signal, force, parents })
+  const { force = false, parents = [], resource: resources = {} } = options
+  await using vm = await MicroVm.restore(dir, { signal, force, parents, resources })
   if (options.keepPaused) {
     showPaused(dir, vm, performance.now() - began, options.json === true)
     if (options.json || !(await awaitEnter(signal))) return ExitCode.ok
@@ -83,7 +85,8 @@ const examples = `  cryovm restore warm --exec "uptime"           one command in
   cryovm restore warm                           a shell of lines in it
   cryovm restore warm --keep-paused             does it restore here, and how fast?
   cryovm restore warm --exec "touch /seen" --snapshot-on-exit seen
-  cryovm restore seen --parents /snapshots      a difference whose parents are in another folder`
+  cryovm restore seen --parents /snapshots      a difference whose parents are in another folder
+  cryovm restore warm --resource disk0=/copy    with a file outside of it in another place`
 
 export const registerRestore = (program: Command, context: CliContext): void => {
   const command = program
@@ -93,7 +96,7 @@ export const registerRestore = (program: Command, context: CliContext): void => 
     .argument("<dir>", "the snapshot's directory")
     .option("--force", 'restore it even where "cryovm snapshot check" says that it will not run')
     .option("--keep-paused", "say what came back, and let it run at Enter; without a terminal, end")
-  addSessionOptions(addParentsOption(command)).addHelpText("after", sessionHelp)
+  addSessionOptions(addResourceOption(addParentsOption(command))).addHelpText("after", sessionHelp)
   addCommonOptions(command, "with --exec or --keep-paused: print one JSON object", examples).action(
     async (dir: string, options: RestoreOptions) => {
       process.exitCode = await restore(dir, options, context)

@@ -9,6 +9,7 @@ import type { DecodedEnvelope } from "../../state/envelope.ts"
 import type { StateFormatTooNew } from "../../state/envelope-errors.ts"
 import { ManifestComponent } from "../../state/manifest.ts"
 import { readStateFile, type StateReadError } from "../bundle.ts"
+import type { ResourceOptions } from "../resources.ts"
 import type { ChainOptions } from "../walk-chain.ts"
 import { compare } from "./compare.ts"
 import { needsOfEnvelope } from "./derive.ts"
@@ -18,6 +19,9 @@ import type { SnapshotNeeds } from "./needs.ts"
 import { measureHost } from "./this-host.ts"
 
 export { measureHost } from "./this-host.ts"
+
+/** Where what belongs to a snapshot is looked for, on this host. */
+export type CheckOptions = ChainOptions & ResourceOptions
 
 /** Why it cannot be told whether a snapshot runs. */
 export type CheckError = StateReadError | HostUnsupported | NativeAddonMissing
@@ -50,7 +54,7 @@ const tooNew = (error: StateFormatTooNew | StateVersionUnsupported): Compatibili
 }
 
 /** A snapshot at hand, with the files that it needs where the host is this one. */
-const checkDirectory = (dir: string, host: HostProfile | undefined, options: ChainOptions | undefined) =>
+const checkDirectory = (dir: string, host: HostProfile | undefined, options: CheckOptions | undefined) =>
   Effect.gen(function* () {
     const envelope = yield* readStateFile(dir)
     const needs = yield* needsOfRead(envelope)
@@ -74,7 +78,7 @@ const checkNeeds = (needs: SnapshotNeeds, host: HostProfile | undefined) =>
 export const checkSnapshot = (
   snapshot: string | SnapshotNeeds,
   host?: HostProfile,
-  options?: ChainOptions,
+  options?: CheckOptions,
 ): Effect.Effect<Compatibility, CheckError> =>
   (typeof snapshot === "string" ? checkDirectory(snapshot, host, options) : checkNeeds(snapshot, host)).pipe(
     Effect.catchTag(["StateFormatTooNew", "StateVersionUnsupported"], (error) => Effect.succeed(tooNew(error))),
@@ -91,5 +95,5 @@ export const describeNeeds = (dir: string, options?: AbortOptions): Promise<Snap
 export const checkCompatibility = (
   snapshot: string | SnapshotNeeds,
   host?: HostProfile,
-  options?: ChainOptions & AbortOptions,
+  options?: CheckOptions & AbortOptions,
 ): Promise<Compatibility> => run(checkSnapshot(snapshot, host, options), options)

@@ -3,10 +3,9 @@ import { stat } from "node:fs/promises"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import type { SnapshotHead } from "../bundle.ts"
+import { type FileFact, factOf } from "../file-fact.ts"
+import { lookAtResources, type ResourceFindings, type ResourceOptions } from "../resources.ts"
 import { type ChainOptions, type WalkError, walkChain } from "../walk-chain.ts"
-
-/** A file that was looked for: what it is, or that it is not there. */
-export type FileFact = { readonly size: number; readonly modified: string } | "missing"
 
 /** A memory file, and what it should be. */
 export interface MemoryFileFact {
@@ -17,8 +16,7 @@ export interface MemoryFileFact {
 
 export interface SnapshotFacts {
   readonly memoryFile: FileFact
-  /** By path. */
-  readonly resources: ReadonlyMap<string, FileFact>
+  readonly resources: ResourceFindings
   /** Of the parent, of its parent, and so on, as far as they are there. */
   readonly parents: readonly MemoryFileFact[]
   /** Why the chain does not reach a full snapshot; `undefined` where it does. */
@@ -27,7 +25,7 @@ export interface SnapshotFacts {
 
 const lookAt = (path: string): Promise<FileFact> =>
   stat(path).then(
-    ({ size, mtime }) => ({ size, modified: mtime.toISOString() }),
+    factOf,
     // One that may not be looked at is none that can be used.
     () => "missing" as const,
   )
@@ -38,15 +36,14 @@ const memoryFileOf = async ({ dir, manifest }: SnapshotHead): Promise<MemoryFile
   return { name: path, expectedBytes: size, found: await lookAt(path) }
 }
 
-/** @param options where the parents of a diff snapshot are looked for */
-export const gatherFacts = (head: SnapshotHead, options?: ChainOptions): Effect.Effect<SnapshotFacts> =>
+/** @param options where the parents of a diff snapshot are looked for, and where its resources are */
+export const gatherFacts = (
+  head: SnapshotHead,
+  options?: ChainOptions & ResourceOptions,
+): Effect.Effect<SnapshotFacts> =>
   Effect.gen(function* () {
-    const { manifest } = head
-    const paths = [...new Set(manifest.resources.map(({ path }) => path))]
-    const resources = yield* Effect.promise(() =>
-      Promise.all(paths.map(async (path) => [path, await lookAt(path)] as const)),
-    )
+    const resources = yield* lookAtResources(head.manifest.resources, options)
     const { heads, end } = yield* walkChain(head, options)
     const [own, ...parents] = yield* Effect.promise(() => Promise.all(heads.map(memoryFileOf)))
-    return { memoryFile: own?.found ?? "missing", resources: new Map(resources), parents, chainEnd: end }
+    return { memoryFile: own?.found ?? "missing", resources, parents, chainEnd: end }
   })

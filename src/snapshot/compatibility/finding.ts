@@ -31,6 +31,7 @@ export type FindingCode =
   | "memory-scarce"
   | "memory-file"
   | "resource-missing"
+  | "resource-refused"
   | "resource-changed"
   | "resource-unchecked"
   | "parent-missing"

@@ -4,6 +4,7 @@ import type { HostProfile } from "../../machine/host-profile.ts"
 import type { VcpuState } from "../../machine/kvm/vcpu-state.ts"
 import { FORMAT_VERSION } from "../../state/envelope.ts"
 import { type Manifest, ManifestComponent } from "../../state/manifest.ts"
+import type { ResolvedResource } from "../resources.ts"
 import { compareRead } from "./compare.ts"
 import { needsOf } from "./derive.ts"
 import { SnapshotIncompatible } from "./incompatible.ts"
@@ -19,6 +20,7 @@ export interface CompatibilityOptions {
 interface ReadSnapshot {
   readonly manifest: Manifest
   readonly state: { readonly vcpus: readonly VcpuState[] }
+  readonly resources: readonly ResolvedResource[]
 }
 
 /**
@@ -26,13 +28,13 @@ interface ReadSnapshot {
  */
 export const requireCompatible = (
   dir: string,
-  { manifest, state }: ReadSnapshot,
+  { manifest, state, resources }: ReadSnapshot,
   thisHost: HostProfile,
   { accept = "runs-with-care", host = thisHost }: CompatibilityOptions = {},
 ): Effect.Effect<void, SnapshotIncompatible> =>
   Effect.suspend(() => {
     const needs = needsOf(manifest, state.vcpus, { format: FORMAT_VERSION, manifest: ManifestComponent.version })
-    const compatibility = compareRead(needs, host)
+    const compatibility = compareRead(needs, host, resources)
     const { verdict } = compatibility
     const isAccepted = verdict === "runs" || (verdict === "runs-with-care" && accept === "runs-with-care")
     return isAccepted ? Effect.void : Effect.fail(SnapshotIncompatible.of(dir, compatibility))

@@ -4,13 +4,20 @@ import { type Command, Option } from "commander"
 import type { Compatibility, Finding, Severity, SnapshotNeeds, Verdict } from "../../../index.ts"
 import type { CliContext } from "../../context.ts"
 import { ExitCode } from "../../exit-codes.ts"
-import { addCommonOptions, addParentsOption, type CommonOptions, type ParentsOptions } from "../../options.ts"
+import {
+  addCommonOptions,
+  addParentsOption,
+  addResourceOption,
+  type CommonOptions,
+  type ParentsOptions,
+  type ResourceCliOptions,
+} from "../../options.ts"
 import { printJson } from "../../output/json.ts"
 import { indented, table } from "../../output/table.ts"
 import { type Paint, painter, printable } from "../../output/terminal.ts"
 import { notEmpty } from "../../usage.ts"
 
-interface CheckOptions extends CommonOptions, ParentsOptions {
+interface CheckOptions extends CommonOptions, ParentsOptions, ResourceCliOptions {
   readonly host?: string
 }
 
@@ -57,10 +64,10 @@ const snapshotAt = async (path: string): Promise<string | SnapshotNeeds> => {
 }
 
 const check = async (path: string, options: CheckOptions, { signal }: CliContext): Promise<number> => {
-  const { host, json, parents = [] } = options
+  const { host, json, parents = [], resource: resources = {} } = options
   const { checkCompatibility, parseHostProfile } = await import("../../../index.ts")
   const profile = host === undefined ? undefined : parseHostProfile(await readFile(host, "utf8"))
-  const compatibility = await checkCompatibility(await snapshotAt(path), profile, { signal, parents })
+  const compatibility = await checkCompatibility(await snapshotAt(path), profile, { signal, parents, resources })
   if (json) printJson(compatibility)
   else print(compatibility, host === undefined ? "here" : `on the host of ${printable(host)}`)
   return compatibility.verdict === "will-not-run" ? ExitCode.failure : ExitCode.ok
@@ -91,7 +98,7 @@ export const registerSnapshotCheck = (snapshot: Command, context: CliContext): v
     .addOption(
       new Option("--host <file>", "the profile of another host, instead of this one as it is").argParser(notEmpty),
     )
-  addParentsOption(checkCommand)
+  addResourceOption(addParentsOption(checkCommand))
   addCommonOptions(checkCommand, "print verdict and findings as JSON", checkExamples).action(
     async (path: string, options: CheckOptions) => {
       process.exitCode = await check(path, options, context)
