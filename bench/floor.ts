@@ -1,30 +1,26 @@
-/** The C program in `floor/`: built here, started once, asked for one measurement at a time. */
-import { execFileSync, spawn } from "node:child_process"
+/** The C program in `floor/`: started once, asked for one measurement at a time. */
+import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
+import { floorProgram } from "./build.ts"
 import type { Steps } from "./scenario.ts"
 
-const sources = fileURLToPath(new URL("../../bench/floor", import.meta.url))
-const output = fileURLToPath(new URL("./floor-build", import.meta.url))
-
 export interface Floor {
-  /** Gives the program a command; see `floor/floor.c`. */
-  measure(command: string): Promise<Steps>
+  /** Gives the program a command; the table of them is in `floor/floor.c`. */
+  measure(command: string, ...words: readonly (string | number)[]): Promise<Steps>
   close(): Promise<void>
 }
 
 /** @param folder holds `state.bin` and `memory.img` */
 export const startFloor = (folder: string): Floor => {
-  execFileSync("make", ["-s", "--no-print-directory", "-C", sources, `OUT=${output}`], { stdio: ["ignore", 2, 2] })
-  const child = spawn(`${output}/floor`, [folder], { stdio: ["pipe", "pipe", "inherit"] })
+  const child = spawn(floorProgram, [folder], { stdio: ["pipe", "pipe", "inherit"] })
   const ended = once(child, "exit")
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   return {
-    measure: async (command) => {
-      child.stdin.write(`${command}\n`)
+    measure: async (...words) => {
+      child.stdin.write(`${words.join("\t")}\n`)
       const line = await lines.next()
-      if (line.done) throw new Error(`the floor program ended at the command "${command}"`)
+      if (line.done) throw new Error(`the floor program ended at the command "${words.join(" ")}"`)
       return JSON.parse(line.value) as Steps
     },
     close: async () => {

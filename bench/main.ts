@@ -1,48 +1,26 @@
 /**
- * Measures cryovm beside a plain C program that does the same work.
+ * Measures cryovm beside a plain C program that does the same work, and beside QEMU where it is installed.
  *
- *   npm run bench -- [--runs N] [--memory MiB] [--only name]... [--json]
+ *   npm run bench -- [--runs N] [--memory MiB] [--quick] [--folder path] [--only name]... [--json] [--install]
+ *
+ * --quick    3 runs with 128 MiB instead of 15 with 512; --runs and --memory say otherwise
+ * --folder   where files are written: the speed of a snapshot is that of its file system (the temporary folder)
+ * --install  installs first, as root on Debian, what only some scenarios need: QEMU
  *
  * Absolute times say little on a machine that does other things too; the ratio of two medians, taken by turns, does.
- * The exit code is 1 when a step costs more than its target.
+ * The exit code is 1 when something costs more than its target.
  */
 import { mkdtempSync, rmSync } from "node:fs"
-import { availableParallelism, cpus, release, tmpdir } from "node:os"
+import { availableParallelism, cpus, release } from "node:os"
 import { join } from "node:path"
-import { parseArgs } from "node:util"
 import { loadNative } from "../src/native.ts"
+import { build, installPackages } from "./build.ts"
 import { startFloor } from "./floor.ts"
 import { prepareInputs } from "./inputs.ts"
 import { measure, type ScenarioResult } from "./measure.ts"
-import { describeScenario, isWithinTarget } from "./report.ts"
+import { type Options, parseOptions } from "./options.ts"
+import { describeScenario, isWithinTargets } from "./report.ts"
 import { scenarios } from "./scenarios/all.ts"
-
-const positiveInteger = (name: string, text: string): number => {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} ${text}: not a whole number above 0`)
-  return value
-}
-
-const parseOptions = () => {
-  const { values } = parseArgs({
-    options: {
-      runs: { type: "string", default: "15" },
-      memory: { type: "string", default: "512" },
-      only: { type: "string", multiple: true, default: [] },
-      json: { type: "boolean", default: false },
-    },
-  })
-  const unknown = values.only.find((name) => !scenarios.some((scenario) => scenario.name === name))
-  if (unknown !== undefined) {
-    throw new Error(`--only ${unknown}: there are ${scenarios.map(({ name }) => name).join(", ")}`)
-  }
-  return {
-    runs: positiveInteger("runs", values.runs),
-    memoryMib: positiveInteger("memory", values.memory),
-    chosen: scenarios.filter(({ name }) => values.only.length === 0 || values.only.includes(name)),
-    json: values.json,
-  }
-}
 
 const host = () => ({
   kernel: release(),
@@ -51,26 +29,51 @@ const host = () => ({
   node: process.versions.node,
 })
 
-const main = async () => {
-  const { runs, memoryMib, chosen, json } = parseOptions()
+interface Skipped {
+  readonly name: string
+  readonly reason: string
+}
+
+const runAll = async ({ chosen, runs, memoryMib, json }: Options, folder: string) => {
   const native = loadNative()
-  const folder = mkdtempSync(join(tmpdir(), "cryovm-bench-"))
   const results: ScenarioResult[] = []
-  try {
-    const inputs = await prepareInputs(native, folder, memoryMib)
-    const floor = startFloor(folder)
-    if (!json) console.log(`${memoryMib} MiB of guest memory, ${Object.values(host()).join(", ")}\n`)
-    for (const scenario of chosen) {
-      const result = await measure(scenario, { native, inputs, floor, memoryMib, folder }, runs)
-      results.push(result)
-      if (!json) console.log(describeScenario(result))
+  const skipped: Skipped[] = []
+  const inputs = await prepareInputs(native, folder, memoryMib)
+  const floor = startFloor(folder)
+  for (const scenario of chosen) {
+    const reason = scenario.unavailable?.()
+    if (reason !== undefined) {
+      skipped.push({ name: scenario.name, reason })
+      if (!json) console.log(`${scenario.name}: left out, ${reason}\n`)
+      continue
     }
-    await floor.close()
+    const result = await measure(scenario, { native, inputs, floor, memoryMib, folder }, runs)
+    results.push(result)
+    if (!json) console.log(describeScenario(result))
+  }
+  await floor.close()
+  return { results, skipped }
+}
+
+const main = async () => {
+  const options = parseOptions(process.argv.slice(2), scenarios)
+  const { memoryMib, json } = options
+  if (options.install) installPackages()
+  build()
+  const folder = mkdtempSync(join(options.folder, "cryovm-bench-"))
+  try {
+    if (!json) {
+      console.log(`${memoryMib} MiB of guest memory, files in ${options.folder}, ${Object.values(host()).join(", ")}\n`)
+    }
+    const { results, skipped } = await runAll(options, folder)
+    if (json) {
+      const about = { host: host(), memoryMib, folder: options.folder }
+      console.log(JSON.stringify({ ...about, scenarios: results, skipped }, undefined, 2))
+    }
+    if (!results.every(isWithinTargets)) process.exitCode = 1
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
-  if (json) console.log(JSON.stringify({ host: host(), memoryMib, scenarios: results }, undefined, 2))
-  if (!results.every(({ steps }) => steps.every(isWithinTarget))) process.exitCode = 1
 }
 
 await main()

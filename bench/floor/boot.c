@@ -91,7 +91,7 @@ void measure_boot(const struct inputs *inputs, const char *marker) {
   struct vm vm = create_vm();
   struct uart uart = {.vm = vm.fd};
   map_memory(&vm, inputs);
-  set_memory_slot(&vm);
+  set_memory_slot(&vm, 0);
   set_vcpu_state(&vm, inputs);
   set_vm_state(&vm, inputs);
   const uint64_t start = now();

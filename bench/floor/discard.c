@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "floor.h"
+#include "pages.h"
 
-enum { PAGE = 4096 };
 static const size_t MIB = 1 << 20;
 
 /* bench/scenarios/discard.ts does the same. */

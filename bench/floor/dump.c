@@ -1,25 +1,13 @@
 /* Memory into a file: what was never touched and what is zero is left out. */
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "floor.h"
+#include "pages.h"
 
-enum { PAGE = 4096, LARGEST_WRITE = 4 << 20, ENTRIES = 4096 };
-
-/* The first quarter is data and the eighth behind it is touched but zero; bench/scenarios/dump.ts does the same. */
-static uint8_t *touched_memory(size_t size) {
-  uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) fail("mmap");
-  madvise(memory, size, MADV_NOHUGEPAGE);
-  memset(memory, 0xa5, size / 4);
-  for (size_t at = size / 4; at < size / 4 + size / 8; at += PAGE) *(volatile uint8_t *)(memory + at) = 0;
-  return memory;
-}
-
-static int is_zero(const uint8_t *page) { return *(const uint64_t *)page == 0 && memcmp(page, page + 8, PAGE - 8) == 0; }
+enum { LARGEST_WRITE = 4 << 20, ENTRIES = 4096 };
 
 static void write_range(int fd, const uint8_t *memory, size_t from, size_t to) {
   while (from < to) {
@@ -44,18 +32,30 @@ static void dump(int fd, int pagemap, const uint8_t *memory, size_t size) {
   write_range(fd, memory, start * PAGE, size);
 }
 
-void measure_dump(const char *path, size_t size) {
-  uint8_t *memory = touched_memory(size);
+/* Reports under that name, and with the time until all is durable. */
+static void dump_to(const char *path, const char *name, const uint8_t *memory, size_t size) {
+  char durable[64];
   const int pagemap = must(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), "pagemap");
   const int fd = must(open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), path);
   must(ftruncate(fd, (off_t)size), "ftruncate");
   const uint64_t start = now();
   dump(fd, pagemap, memory, size);
-  report("dump", now() - start);
-  if (fdatasync(fd) != 0) fail("fdatasync");
-  report("durable", now() - start);
+  report(name, now() - start);
+  must(fdatasync(fd), "fdatasync");
+  strcpy(stpcpy(durable, name), ", durable");
+  report(durable, now() - start);
   close(fd);
   close(pagemap);
   unlink(path);
+}
+
+/* bench/scenarios/dump.ts does the same. */
+void measure_dump(const char *path, size_t size) {
+  uint8_t *memory = map_anonymous(size);
+  memset(memory, 0xa5, size / 4);
+  for (size_t at = size / 4; at < size / 4 + size / 8; at += PAGE) *(volatile uint8_t *)(memory + at) = 0;
+  dump_to(path, "mixed", memory, size);
+  memset(memory, 0xa5, size);
+  dump_to(path, "all data", memory, size);
   munmap(memory, size);
 }

@@ -42,7 +42,7 @@ struct vm {
 };
 struct vm create_vm(void);
 void map_memory(struct vm *vm, const struct inputs *inputs);
-void set_memory_slot(struct vm *vm);
+void set_memory_slot(struct vm *vm, uint32_t flags); /* KVM_MEM_LOG_DIRTY_PAGES or 0 */
 void close_vm(struct vm *vm);
 
 void get_state(struct vm *vm, const struct inputs *inputs);
@@ -50,6 +50,13 @@ void set_vcpu_state(struct vm *vm, const struct inputs *inputs);
 void set_vm_state(struct vm *vm, const struct inputs *inputs);
 
 void measure_pause(struct vm *vm);
-void measure_dump(const char *path, size_t size);
-void measure_discard(const char *path);
 void measure_boot(const struct inputs *inputs, const char *marker);
+void measure_memcpy(size_t size);
+void measure_dump(const char *path, size_t size);
+void measure_diff(const char *path, size_t size, char **percents);
+void measure_written(const char *source, const char *path, size_t size, char **percents);
+void measure_laid(char **paths);
+void measure_digest(const char *path, size_t chunk_size);
+void measure_flatten(const char *path, char **paths);
+void measure_dirty(const struct inputs *inputs, const char *path, unsigned mebibytes);
+void measure_discard(const char *path);

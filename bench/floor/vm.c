@@ -31,8 +31,9 @@ void map_memory(struct vm *vm, const struct inputs *inputs) {
   close(fd);
 }
 
-void set_memory_slot(struct vm *vm) {
+void set_memory_slot(struct vm *vm, uint32_t flags) {
   struct kvm_userspace_memory_region region = {
+      .flags = flags,
       .memory_size = vm->memory_size,
       .userspace_addr = (uint64_t)vm->memory,
   };

@@ -46,7 +46,7 @@ export const boot: Scenario = {
       total: answered - start,
     }
   },
-  runFloor: async () => floor!.measure(`boot ${READY_LINE}`),
+  runFloor: async () => floor!.measure("boot", READY_LINE),
   finish: async () => {
     await floor?.close()
   },

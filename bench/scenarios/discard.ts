@@ -1,4 +1,4 @@
-import { closeSync, openSync, unlinkSync, writeFileSync } from "node:fs"
+import { closeSync, openSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { NativeAddon, NativeMemorySource } from "../../src/native.ts"
@@ -39,15 +39,13 @@ const discardOnce = async (
 }
 
 const fileIn = (folder: string) => join(folder, "discard.img")
-let used: string | undefined
 
 export const discard: Scenario = {
   name: "discard",
   description: "touched memory given back to the host: anonymous (fresh), and restored from a file of data",
   targets: { "fresh 64 MiB": 1.5, "file 64 MiB": 1.5, "fresh 32 x 2 MiB": 1.5, "file 32 x 2 MiB": 1.5 },
   prepare: async ({ folder }) => {
-    used = fileIn(folder)
-    writeFileSync(used, Buffer.alloc(memoryBytes, 0x5a))
+    writeFileSync(fileIn(folder), Buffer.alloc(memoryBytes, 0x5a))
   },
   run: async ({ native, folder }) => {
     const fd = openSync(fileIn(folder), "r")
@@ -64,8 +62,8 @@ export const discard: Scenario = {
       closeSync(fd)
     }
   },
-  runFloor: ({ floor, folder }) => floor.measure(`discard ${fileIn(folder)}`),
-  finish: async () => {
-    if (used !== undefined) unlinkSync(used)
+  runFloor: ({ floor, folder }) => floor.measure("discard", fileIn(folder)),
+  finish: async ({ folder }) => {
+    rmSync(fileIn(folder), { force: true })
   },
 }
