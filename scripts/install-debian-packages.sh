@@ -1,6 +1,7 @@
 #!/bin/bash
-# Installs, on Debian and Ubuntu, the system packages that building and testing cryovm need. Only what is missing is
-# asked for, so that running it on a ready machine touches nothing and needs neither root nor a network.
+# Installs, on Debian and Ubuntu, the system packages that building and testing cryovm need; with --bench also what the
+# benchmark compares it with. Only what is missing is asked for, so that running it on a ready machine touches nothing and
+# needs neither root nor a network.
 set -euo pipefail
 
 # command -> package
@@ -10,6 +11,15 @@ declare -A package_of=(
   [make]=make
   [flock]=util-linux
 )
+
+case "${1:-}" in
+  "") ;;
+  --bench) package_of[qemu-system-x86_64]=qemu-system-x86 ;;
+  *)
+    echo "usage: $0 [--bench]" >&2
+    exit 2
+    ;;
+esac
 
 missing=()
 for command in "${!package_of[@]}"; do

@@ -7,6 +7,7 @@ import { dump } from "./dump.ts"
 import { laid } from "./laid.ts"
 import { linux } from "./linux.ts"
 import { pause } from "./pause.ts"
+import { qemu } from "./qemu.ts"
 import { restore } from "./restore.ts"
 import { state } from "./state.ts"
 import { verify } from "./verify.ts"
@@ -23,4 +24,5 @@ export const scenarios: readonly Scenario[] = [
   restore,
   laid,
   linux,
+  qemu,
 ]
