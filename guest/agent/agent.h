@@ -3,6 +3,7 @@
 #define AGENT_H
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/types.h>
 
 #include "output.h"
@@ -88,6 +89,15 @@ int system_poweroff(struct request *request);
 void system_init(void);
 uint64_t system_tick(uint64_t now); /* returns when it wants to be called */
 
+/* ---- signals.c ---- */
+
+/* From now on SIGCHLD sets child_ended, SIGTERM and SIGUSR2 poweroff_wanted. */
+void signals_listen(void);
+/* In a child: as it was before. */
+void signals_forget(void);
+
+extern volatile sig_atomic_t child_ended;
+
 /* ---- loop.c, dispatch.c ---- */
 
 void dispatch(uint32_t id, uint16_t op, uint8_t *payload, uint32_t length);
@@ -95,8 +105,11 @@ void dispatch(uint32_t id, uint16_t op, uint8_t *payload, uint32_t length);
 /* Reads and runs whatever `line` brings; returns when the line is gone. */
 void agent_serve(int line);
 
-/* 0: none was asked for; otherwise 1 + the way of it. Set by POWEROFF. */
-extern int poweroff_wanted;
+/*
+ * 0: none was asked for; otherwise 1 + the way of it. Set by POWEROFF, and by
+ * the signals that programs send to process 1.
+ */
+extern volatile sig_atomic_t poweroff_wanted;
 /* power.c; the fuzz harness has its own. */
 void power_off(int how);
 

@@ -94,11 +94,7 @@ static void run_argv(struct plan *plan)
 /* Runs in the child, in our memory, and must leave by execve or _exit. */
 static _Noreturn void child(struct plan *plan)
 {
-	sigset_t none;
-
-	/* SIGCHLD is blocked here, and a mask survives execve */
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	signals_forget();
 	setsid();
 	umask(022);
 	for (int i = 0; i < 3; i++)

@@ -5,7 +5,6 @@
 #include "agent.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,14 +26,6 @@ static uint8_t input[INPUT_SIZE] __attribute__((aligned(4096)));
 static size_t input_used;
 static size_t input_peak;
 static uint64_t input_deadline; /* of a partial frame */
-
-static volatile sig_atomic_t child_ended;
-
-static void on_child(int signal)
-{
-	(void)signal;
-	child_ended = 1;
-}
 
 /* Runs every whole frame of the input, and keeps what may become one. */
 static void run_input(void)
@@ -193,15 +184,10 @@ static void handle_sources(nfds_t n)
 
 void agent_serve(int line)
 {
-	struct sigaction action = { .sa_handler = on_child };
-	sigset_t blocked, waiting;
+	sigset_t waiting;
 
-	/* SIGCHLD only arrives inside ppoll, so that none is missed */
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &blocked, NULL);
+	signals_listen();
 	sigemptyset(&waiting);
-	sigaction(SIGCHLD, &action, NULL);
 	input_used = 0;
 	input_deadline = NO_DEADLINE;
 

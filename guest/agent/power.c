@@ -5,10 +5,10 @@
 
 /*
  * reboot() does not sync. A restart ends in whatever `reboot=` of the kernel
- * command line says; without ACPI, a power-off is a halt.
+ * command line says; a halt in nothing that anybody would hear of.
  */
 void power_off(int how)
 {
 	sync();
-	reboot(how == 0 ? RB_AUTOBOOT : RB_POWER_OFF);
+	reboot(how == 0 ? RB_AUTOBOOT : RB_HALT_SYSTEM);
 }

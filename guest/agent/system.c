@@ -12,7 +12,7 @@ static uint64_t boot_nonce;
 static uint64_t counter;
 static uint64_t tick_ns;
 static uint64_t next_tick = NO_DEADLINE;
-int poweroff_wanted;
+volatile sig_atomic_t poweroff_wanted;
 
 static uint64_t clock_of(clockid_t id)
 {

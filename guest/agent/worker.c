@@ -116,6 +116,7 @@ static int start(const struct request *request, const struct task *task,
 	}
 	job->pid = fork();
 	if (job->pid == 0) {
+		signals_forget();
 		/*
 		 * A copy of an exec's standard input kept open here would keep
 		 * it from ever ending.
