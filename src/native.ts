@@ -143,8 +143,8 @@ export interface NativeDiffResult {
 export interface NativeMemory {
   readonly size: number
   /**
-   * Bytes of `laid` that are copied instead of mapped: runs of single pages, for that takes less time, and what there
-   * would have been too many mappings for. A thread of the addon copies while other things go on. Whatever needs the
+   * Bytes of `laid` that are copied instead of mapped: many runs of single pages, for that takes less time, and what
+   * there would have been too many mappings for. A thread of the addon copies while other things go on. Whatever needs the
    * memory first (all but `close`) waits for it, and throws where a file cannot be read.
    */
   readonly copiedBytes: number

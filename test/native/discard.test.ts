@@ -404,11 +404,11 @@ const restoredFile = (value: number | undefined) => {
   if (value !== undefined) writeSync(fd, Buffer.alloc(2 * mebibyte, value), 0, 2 * mebibyte, 2 * mebibyte)
   return fd
 }
-const laidOver = (offset: number, length: number): NativeMemorySource => {
+const laidOver = (offset: number, length: number, maximumLaidRuns: number): NativeMemorySource => {
   const layer = newFile(length)
   writeSync(layer, Buffer.alloc(length, 0x6b))
   const laid = { fds: [layer], runs: laidRuns([offset, length, 0, 0]) }
-  return { kind: "file", fd: restoredFile(0x15), offset: 0, laid }
+  return { kind: "file", fd: restoredFile(0x15), offset: 0, laid, maximumLaidRuns }
 }
 const guests: Readonly<Record<string, () => NativeMemorySource>> = {
   anonymous: () => ({ kind: "anonymous" }),
@@ -416,8 +416,8 @@ const guests: Readonly<Record<string, () => NativeMemorySource>> = {
   "restored memory": () => ({ kind: "file", fd: restoredFile(0x6b), offset: 0 }),
   "restored memory, no overlays left": () => ({ kind: "file", fd: restoredFile(0x6b), offset: 0, maximumOverlays: 0 }),
   "restored memory, a hole in the file": () => ({ kind: "file", fd: restoredFile(undefined), offset: 0 }),
-  "restored memory, a file laid over it": () => laidOver(2 * mebibyte, mebibyte),
-  "restored memory, a page of a file laid over it": () => laidOver(watched, page),
+  "restored memory, a file laid over it": () => laidOver(2 * mebibyte, mebibyte, 1),
+  "restored memory, a copied page of a file": () => laidOver(watched, page, 0),
 }
 for (const [name, source] of Object.entries(guests)) {
   kvmTest(

@@ -57,10 +57,12 @@ test("files and zeros lie over the base, and a dump holds what is seen", async (
     [14 * page, page, zeros, 0],
     [15 * page, page, 0, 0],
   )
-  const memory = layered(16 * page, fileOf(16 * page, 1), [fileOf(4 * page, 2), fileOf(16 * page, 3)], runs)
+  const memory = layered(16 * page, fileOf(16 * page, 1), [fileOf(4 * page, 2), fileOf(16 * page, 3)], runs, {
+    maximumLaidRuns: 3,
+  })
   const values = [2, 2, 3, 3, 3, 3, 1, 1, 0, 0, 1, 1, 3, 1, 0, 2]
   const expected = Buffer.concat(values.map((value) => Buffer.alloc(page, value)))
-  assert.is(memory.copiedBytes, 3 * page, "single pages are copied")
+  assert.is(memory.copiedBytes, 3 * page, "the single pages")
   const { content, writtenBytes } = await dumped(memory)
   assert.is(Buffer.compare(content, expected), 0)
   assert.is(writtenBytes, 13 * page)
@@ -135,6 +137,27 @@ test("the largest runs are mapped, the others copied, and all of it is given bac
   assert.ok(mappingsOfProcess() <= before + 8, `${mappingsOfProcess()} mappings, ${before} before`)
 })
 
+test("single pages are mapped where they are few, and copied where they are many", () => {
+  const size = 16 * mebibyte
+  const singles = (count: number) =>
+    Array.from({ length: count }, (_, index): LaidRun => [(64 + 2 * index) * page, page, 0, index * page])
+  const larger: LaidRun = [0, 2 * page, 0, 0]
+  const copied = (count: number) => {
+    const memory = layered(size, fileOf(size, 1), [fileOf(size, 2)], laidRuns(larger, ...singles(count)))
+    const bytes = bytesOf(memory)
+    assert.ok(isFilledWith(bytes.subarray(0, 2 * page), 2))
+    for (let index = 0; index < count; index++) {
+      assert.is(bytes[(64 + 2 * index) * page], 2)
+      assert.is(bytes[(64 + 2 * index + 1) * page], 1)
+    }
+    const { copiedBytes } = memory
+    memory.close()
+    return copiedBytes / page
+  }
+  assert.is(copied(1023), 0)
+  assert.is(copied(1500), 1501 - 1024)
+})
+
 test("many memories of many runs share the mappings that the process may have", () => {
   const before = mappingsOfProcess()
   const count = 8192
@@ -168,7 +191,7 @@ test("a file that becomes too short to be copied fails whatever uses the memory"
     const fd = fileOf(count * page, 2)
     const laid = { fds: [fd], runs: laidRuns(...runs) }
     const base = newFile(2 * count * page)
-    const source = { kind: "file", fd: base, offset: 0, laid } as const
+    const source = { kind: "file", fd: base, offset: 0, laid, maximumLaidRuns: 0 } as const
     const unused = loadNative().mapMemory(2 * count * page, source)
     ftruncateSync(fd, 0)
     assert.is(unused.copiedBytes, count * page)
