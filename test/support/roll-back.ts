@@ -21,9 +21,10 @@ export const snapshotOf = async (config: MicroVmConfig, folder: string, name = "
 export const counterAtFour = async (
   folder: string,
   config: MicroVmConfig = counterMachine,
+  name = "two",
 ): Promise<{ readonly vm: MicroVm; readonly dir: string }> => {
   const vm = await started(config)
-  const dir = join(folder, "two")
+  const dir = join(folder, name)
   for (const count of [1, 2]) await countsTo(vm, count)
   await vm.snapshot({ dir })
   for (const count of [3, 4]) await countsTo(vm, count)

@@ -4,14 +4,21 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
-import { hostProfile, MicroVm, type MicroVmEvent, type VcpuFailed } from "../../src/index.ts"
+import { hostProfile, MicroVm, type MicroVmEvent, type VcpuFailed, type WrongState } from "../../src/index.ts"
 import { withoutBits } from "../support/compatibility.ts"
 import { countsTo } from "../support/exchange.ts"
 import { kvmTest } from "../support/kvm.ts"
 import { holdings } from "../support/process.ts"
 import { counterAtFour, failingKvm, failureOf, snapshotOf, started } from "../support/roll-back.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
-import { counterMachine, everyDeviceMachine, haltMachine, tripleFaultMachine } from "../support/tiny-kernel.ts"
+import {
+  counterMachine,
+  everyDeviceMachine,
+  haltMachine,
+  lateFaultMachine,
+  resetMachine,
+  tripleFaultMachine,
+} from "../support/tiny-kernel.ts"
 
 kvmTest("a running machine goes on from the snapshot, as often as it is rolled back", async () => {
   using scratch = temporaryDirectory()
@@ -264,6 +271,51 @@ kvmTest("rollbacks and everything else that is asked for at once happen one afte
   await countsTo(vm, 3)
   await vm.restoreFrom(join(scratch.path, "again"))
   await countsTo(vm, 3)
+})
+
+kvmTest("stopped while it is rolled back, nothing stays", async () => {
+  using scratch = temporaryDirectory()
+  const before = await holdings()
+  for (const delay of [0, 2, 5, 10, 20, 40]) {
+    const { vm, dir } = await counterAtFour(scratch.path, counterMachine, `after ${delay} ms`)
+    const rolling = vm.restoreFrom(dir).catch(({ code }: WrongState) => assert.is(code, "CRYOVM_WRONG_STATE"))
+    await new Promise((resolve) => setTimeout(resolve, delay))
+    await vm.stop()
+    await rolling
+    assert.is(vm.state, "stopped")
+  }
+  assert.equal(await holdings(), before)
+})
+
+kvmTest("a guest that ends itself while it is rolled back has ended before, or is rolled back", async () => {
+  using scratch = temporaryDirectory()
+  const outcomes = new Set<string>()
+  for (const [name, config] of Object.entries({ reset: resetMachine, fault: lateFaultMachine })) {
+    const dir = await snapshotOf(config, scratch.path, name)
+    for (let round = 0; round < 12; round++) {
+      await using vm = await started(config)
+      await vm.console.write("!")
+      await new Promise((resolve) => setTimeout(resolve, round % 4))
+      const code = await vm.restoreFrom(dir, { resume: true }).then(
+        () => "restored",
+        (error: WrongState) => error.code,
+      )
+      outcomes.add(`${name}: ${code}, then ${vm.state}`)
+      if (vm.state !== "running") continue
+      // The new guest waits for its byte, and then ends as the old one did.
+      await vm.console.write("!")
+      await vm.stopped().catch(({ code }: VcpuFailed) => assert.is(code, "CRYOVM_VCPU_FAILED"))
+    }
+  }
+  const allowed = [
+    "reset: restored, then running",
+    "reset: CRYOVM_WRONG_STATE, then stopped",
+    "fault: restored, then running",
+  ]
+  assert.equal(
+    [...outcomes].filter((outcome) => !allowed.includes(outcome)),
+    [],
+  )
 })
 
 kvmTest("fifty rollbacks leave nothing behind", async () => {
