@@ -110,8 +110,9 @@ export type NativeCandidates =
   /** One bit a page, little endian, in whole 64-bit words, as `getDirtyLog` gives them. */
   | Uint8Array
   /**
-   * Of memory from a file: the pages that are this mapping's own, written or discarded since it was mapped. Found with
-   * PAGEMAP_SCAN or from the entries of `/proc/self/pagemap`; right also with swap.
+   * Of memory from a file: the pages that are this mapping's own, written or discarded since it was mapped. Not all that
+   * were ever written: one that was discarded where the file has a hole, or that holds again what was laid there, is as
+   * it was when it was mapped. Found with PAGEMAP_SCAN or from the entries of `/proc/self/pagemap`; right also with swap.
    */
   | "written"
   /**
@@ -122,6 +123,11 @@ export type NativeCandidates =
 
 export interface NativeDiffOptions {
   readonly candidates: NativeCandidates
+  /**
+   * With `written`: the pages that were ever discarded, as a bitmap. What is looked at is then all that can differ from
+   * any moment since the mapping was made, whatever it was when it was made: for a baseline of such a moment.
+   */
+  readonly discarded?: Uint8Array
   /** Of the same size: candidates that equal it are left out. Read only, and not written to meanwhile. */
   readonly baseline?: NativeMemory
   /** Bytes of a chunk of `digests`, a multiple of 4,096; without it there are none. */

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "page_ranges.h"
+
 namespace cryovm {
 namespace {
 
@@ -25,6 +27,8 @@ std::vector<PageRange> Candidates::Find(Mapping& mapping, PageMap& pages, uint64
       return {{from, to}};
     case Kind::kWritten:
       return mapping.FindOwn(from, to, pages);
+    case Kind::kTouched:
+      return Union(mapping.FindTouched(from, to, pages), FindInBitmap(from, to));
     case Kind::kBitmap:
       return FindInBitmap(from, to);
   }

@@ -28,33 +28,36 @@ Fd ToOwnFd(Napi::Value value, const char* operation) {
 }
 
 // One bit a page. A copy, since what is given may change while the work goes on.
-Candidates ToBitmap(Napi::Value value, uint64_t pages) {
-  const Bytes bytes = ToBytes(value, kDumpDiff, "options.candidates");
+std::vector<uint64_t> ToBitmap(Napi::Value value, uint64_t pages, const std::string& name) {
+  const Bytes bytes = ToBytes(value, kDumpDiff, name.c_str());
   std::vector<uint64_t> words((pages + 63) / 64);
   const size_t wanted = words.size() * sizeof(uint64_t);
   if (bytes.size != wanted) {
-    throw Refusal(kDumpDiff, "options.candidates must be " + std::to_string(wanted) + " bytes for " +
+    throw Refusal(kDumpDiff, name + " must be " + std::to_string(wanted) + " bytes for " +
                                  std::to_string(pages) + " pages, not " + std::to_string(bytes.size));
   }
   std::memcpy(words.data(), bytes.data, wanted);
   const uint64_t last_bits = pages % 64;
   if (last_bits != 0 && words.back() >> last_bits != 0) {
-    throw Refusal(kDumpDiff, "options.candidates has bits set behind the last page");
+    throw Refusal(kDumpDiff, name + " has bits set behind the last page");
   }
-  return Candidates::Bitmap(std::move(words));
+  return words;
 }
 
-Candidates ToCandidates(Napi::Value value, const Mapping& mapping) {
-  if (!value.IsString()) return ToBitmap(value, mapping.size() / kPageSize);
-  const std::string text = value.As<Napi::String>().Utf8Value();
-  if (text == "all") return Candidates::All();
+Candidates ToCandidates(Napi::Value value, Napi::Value discarded, const Mapping& mapping) {
+  const uint64_t pages = mapping.size() / kPageSize;
+  const std::string text = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
   if (text != "written") {
+    if (!discarded.IsUndefined()) throw Refusal(kDumpDiff, "options.discarded goes with candidates that are \"written\"");
+    if (!value.IsString()) return Candidates::Bitmap(ToBitmap(value, pages, "options.candidates"));
+    if (text == "all") return Candidates::All();
     throw Refusal(kDumpDiff, "options.candidates must be a Uint8Array, \"written\" or \"all\"");
   }
   if (mapping.kind() != MappingKind::kPrivateFile) {
     throw Refusal(kDumpDiff, "options.candidates can be \"written\" only of memory that is mapped from a file");
   }
-  return Candidates::Written();
+  if (discarded.IsUndefined()) return Candidates::Written();
+  return Candidates::Touched(ToBitmap(discarded, pages, "options.discarded"));
 }
 
 std::shared_ptr<Mapping> ToBaseline(Napi::Value value, const Mapping& mapping) {
@@ -70,7 +73,7 @@ std::shared_ptr<Mapping> ToBaseline(Napi::Value value, const Mapping& mapping) {
 DiffOptions ToDiffOptions(Napi::Value value, const Mapping& mapping) {
   const Napi::Object options = ToObject(value, kDumpDiff, "options");
   return {
-      ToCandidates(options.Get("candidates"), mapping),
+      ToCandidates(options.Get("candidates"), options.Get("discarded"), mapping),
       ToBaseline(options.Get("baseline"), mapping),
       ToChunkBytes(options.Get("chunkBytes"), kDumpDiff, "options.chunkBytes"),
   };

@@ -79,8 +79,12 @@ class Mapping {
   // ascending, not adjacent. Without those that only hold what was laid there: laid zeros that are zero, and copied
   // runs that are unchanged.
   std::vector<PageRange> FindOwn(uint64_t from, uint64_t to, PageMap& pages);
+  // With those, and with all that have been its own and were not discarded where it has nothing laid over its file.
+  std::vector<PageRange> FindTouched(uint64_t from, uint64_t to, PageMap& pages);
 
  private:
+  std::vector<PageRange> FindWritten(uint64_t from, uint64_t to, PageMap& pages) const;
+  std::vector<PageRange> FindDiscarded(uint64_t from, uint64_t to);
   Mapping(uint64_t size, MappingKind kind, MappingSource source);
 
   AddressRange range_;

@@ -8,6 +8,7 @@
 
 #include "backing.h"
 #include "mapping.h"
+#include "page_ranges.h"
 #include "pagemap.h"
 #include "zero_page.h"
 
@@ -16,49 +17,6 @@ namespace {
 
 constexpr uint64_t kPiece = 64 * kPageSize;
 
-// Ascending ranges, of which each is appended to the last where they adjoin or overlap.
-class Ranges {
- public:
-  void Append(const PageRange& range) {
-    if (range.start >= range.end) return;
-    if (!ranges_.empty() && ranges_.back().end >= range.start) {
-      ranges_.back().end = std::max(ranges_.back().end, range.end);
-    } else {
-      ranges_.push_back(range);
-    }
-  }
-  std::vector<PageRange> Take() { return std::move(ranges_); }
-
- private:
-  std::vector<PageRange> ranges_;
-};
-
-std::vector<PageRange> Union(const std::vector<PageRange>& a, const std::vector<PageRange>& b) {
-  Ranges all;
-  size_t i = 0, j = 0;
-  while (i < a.size() || j < b.size()) {
-    const bool take_a = j == b.size() || (i < a.size() && a[i].start < b[j].start);
-    all.Append(take_a ? a[i++] : b[j++]);
-  }
-  return all.Take();
-}
-
-// What of `a` is not in `b`.
-std::vector<PageRange> Difference(const std::vector<PageRange>& a, const std::vector<PageRange>& b) {
-  Ranges left;
-  size_t j = 0;
-  for (const PageRange& range : a) {
-    uint64_t at = range.start;
-    while (j < b.size() && b[j].end <= at) j++;
-    for (size_t k = j; k < b.size() && b[k].start < range.end; k++) {
-      left.Append({at, b[k].start});
-      at = b[k].end;
-    }
-    left.Append({at, range.end});
-  }
-  return left.Take();
-}
-
 // Leaves out the pages that only hold what was laid there.
 class LaidFilter {
  public:
@@ -66,7 +24,7 @@ class LaidFilter {
 
   // What of `found` holds something else than what was laid there; of runs that are mapped, all.
   std::vector<PageRange> Changed(const std::vector<PageRange>& found) {
-    return Filtered(found, [&](const LaidRun& run, const PageRange& part, Ranges& changed) {
+    return Filtered(found, [&](const LaidRun& run, const PageRange& part, PageRanges& changed) {
       if (run.file == LaidRun::kZeros) {
         AppendWhere(part, changed, [&](uint64_t page) { return !IsZeroPage(mapping_.base() + page); });
       } else if (run.copied) {
@@ -83,7 +41,7 @@ class LaidFilter {
 
   // The same of pages that are known to be zero, without looking at them: that would bring them in.
   std::vector<PageRange> ChangedToZeros(const std::vector<PageRange>& found) {
-    return Filtered(found, [&](const LaidRun& run, const PageRange& part, Ranges& changed) {
+    return Filtered(found, [&](const LaidRun& run, const PageRange& part, PageRanges& changed) {
       if (run.file == LaidRun::kZeros) return;
       if (!run.copied) return changed.Append(part);
       WithLaid(part, [&](const PageRange& piece, const uint8_t* laid) {
@@ -96,7 +54,7 @@ class LaidFilter {
   template <typename OfRun>
   std::vector<PageRange> Filtered(const std::vector<PageRange>& found, OfRun&& of_run) {
     const std::vector<LaidRun>& runs = mapping_.laid().runs();
-    Ranges kept;
+    PageRanges kept;
     for (const PageRange& range : found) {
       uint64_t at = range.start;
       for (size_t i = mapping_.laid().FirstBehind(at); i < runs.size() && runs[i].start < range.end; i++) {
@@ -111,7 +69,7 @@ class LaidFilter {
   }
 
   template <typename Wanted>
-  static void AppendWhere(const PageRange& part, Ranges& ranges, Wanted&& wanted) {
+  static void AppendWhere(const PageRange& part, PageRanges& ranges, Wanted&& wanted) {
     for (uint64_t page = part.start; page < part.end; page += kPageSize) {
       if (wanted(page)) ranges.Append({page, page + kPageSize});
     }
@@ -136,17 +94,27 @@ class LaidFilter {
 
 }  // namespace
 
+std::vector<PageRange> Mapping::FindWritten(uint64_t from, uint64_t to, PageMap& pages) const {
+  return pages.Find(base(), from, to, PageKind::kPrivate);
+}
+
+std::vector<PageRange> Mapping::FindDiscarded(uint64_t from, uint64_t to) {
+  const std::lock_guard lock(overlays_mutex_);
+  return overlays_.Inside({from, to});
+}
+
 std::vector<PageRange> Mapping::FindOwn(uint64_t from, uint64_t to, PageMap& pages) {
-  const std::vector<PageRange> written = pages.Find(base(), from, to, PageKind::kPrivate);
-  std::vector<PageRange> discarded;
-  {
-    // Not before the pages were looked at: what is discarded between the two is then still found.
-    const std::lock_guard lock(overlays_mutex_);
-    discarded = overlays_.Inside({from, to});
-  }
+  const std::vector<PageRange> written = FindWritten(from, to, pages);
+  // Not before the pages were looked at: what is discarded between the two is then still found.
+  const std::vector<PageRange> discarded = FindDiscarded(from, to);
   LaidFilter filter(*this);
   // What is discarded and not written to since is zero.
   return Union(filter.Changed(written), filter.ChangedToZeros(Difference(discarded, written)));
+}
+
+std::vector<PageRange> Mapping::FindTouched(uint64_t from, uint64_t to, PageMap& pages) {
+  const std::vector<PageRange> written = FindWritten(from, to, pages);
+  return Union(written, FindDiscarded(from, to));
 }
 
 }  // namespace cryovm

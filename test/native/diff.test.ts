@@ -257,6 +257,35 @@ for (const [name, make] of Object.entries(kinds)) {
   }
 }
 
+for (const name of ["file", "layers"] as const) {
+  test(`what changed since any moment is among what was written and what was ever discarded: ${name}`, () =>
+    fc.assert(
+      fc.asyncProperty(contents, changes, changes, async (first, earlier, later) => {
+        const memory = kinds[name]!(first)
+        const moment = change(memory, first, earlier).current
+        const baseline = fromFile(moment)
+        try {
+          const { current } = change(memory, moment, later)
+          const discards = [...earlier, ...later].filter(({ value }) => value === "discard")
+          const discarded = bitmapOf(
+            discards.flatMap(({ at, count }) => numbers.slice(at, at + count)),
+            memory.size,
+          )
+          const { fd, runs } = await diffed(memory, { candidates: "written", discarded, baseline })
+          assert.equal(pagesIn(runs), differing(current, moment))
+          const applied = bufferOf(moment)
+          apply(applied, runs, fd)
+          closeSync(fd)
+          assert.is(Buffer.compare(applied, bufferOf(current)), 0)
+        } finally {
+          memory.close()
+          baseline.close()
+          removeFiles()
+        }
+      }),
+    ))
+}
+
 test("many scattered pages and long runs: more than fits into one write, in memory and from the file", async () => {
   const size = 48 * mebibyte
   const source = newFile(size)
@@ -369,6 +398,10 @@ test("a wrong argument is refused by its name", () => {
     [start({ candidates: new Uint8Array(24) }), /options\.candidates must be 16 bytes/],
     [start({ candidates: bitmapOf([100], 101 * page) }), /options\.candidates has bits set behind the last page/],
     [start({ candidates: "written" }), /"written" only of memory that is mapped from a file/],
+    [
+      start({ candidates: "all", discarded: new Uint8Array(16) }),
+      /options\.discarded goes with candidates that are "written"/,
+    ],
     [start({ candidates: "all", baseline: closed }), /options\.baseline is closed/],
     [start({ candidates: "all", baseline: {} }), /options\.baseline must come from mapMemory/],
     [start({ candidates: "all", baseline: other }), /options\.baseline must be of the same size \(409600 bytes\)/],
@@ -383,6 +416,14 @@ test("a wrong argument is refused by its name", () => {
       return true
     })
   }
+  const fd = newFile(100 * page)
+  const mapped = loadNative().mapMemory(100 * page, { kind: "file", fd, offset: 0 })
+  assert.throws(
+    () => mapped.dumpDiff(null, 0, { candidates: "written", discarded: new Uint8Array(8) }),
+    /options\.discarded must be 16 bytes for 100 pages, not 8/,
+  )
+  mapped.close()
+  closeSync(fd)
   memory.close()
   other.close()
   assert.throws(start({ candidates: "all" }), /this guest memory is closed/)
