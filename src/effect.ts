@@ -26,9 +26,15 @@ export type { Compatibility, Finding, FindingCode, Severity, Verdict } from "./s
 export type { CompatibilityOptions } from "./snapshot/compatibility/for-restore.ts"
 export type { SnapshotNeeds } from "./snapshot/compatibility/needs.ts"
 export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibility/needs-json.ts"
-export type { DumpProgress } from "./snapshot/dump-memory.ts"
+export type { DumpProgress } from "./snapshot/dump-regions.ts"
 export { describeSnapshot as inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
 export { type LineageNode, readLineage as snapshotLineage } from "./snapshot/lineage.ts"
 export type { SnapshotProblem } from "./snapshot/problem.ts"
 export type { ResourceOverrides, ResourceProblem } from "./snapshot/resources.ts"
-export type { SnapshotInfo, SnapshotOptions, SnapshotTimes } from "./snapshot/write.ts"
+export type {
+  DiffSnapshotOptions,
+  FullSnapshotOptions,
+  SnapshotInfo,
+  SnapshotOptions,
+  SnapshotTimes,
+} from "./snapshot/snapshot-options.ts"

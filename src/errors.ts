@@ -46,6 +46,7 @@ export {
 export { ChainTooLarge, ParentMismatch, ParentMissing, ParentUnreadable } from "./snapshot/chain-errors.ts"
 export { SnapshotIncompatible } from "./snapshot/compatibility/incompatible.ts"
 export { MemoryDiffInvalid } from "./snapshot/memory-diff.ts"
+export { ParentOfOtherMachine, SnapshotOptionsInvalid } from "./snapshot/parent.ts"
 export { ResourcesRefused } from "./snapshot/resources.ts"
 export { StateDowngradeLossy, StateInvalid, StateVersionUnsupported } from "./state/component.ts"
 export { DocumentInvalid } from "./state/document.ts"

@@ -20,7 +20,7 @@ import { Guest } from "./guest/promise.ts"
 import type { MachineState, MicroVmConfig } from "./machine/config.ts"
 import * as Vm from "./micro-vm.ts"
 import { type AbortOptions, run } from "./promise.ts"
-import type { SnapshotInfo, SnapshotOptions } from "./snapshot/write.ts"
+import type { SnapshotInfo, SnapshotOptions } from "./snapshot/snapshot-options.ts"
 
 export type { BalloonMetrics } from "./devices/balloon/metrics.ts"
 export type { KeepAvailableOptions, PolicyMove } from "./devices/balloon/policy.ts"
@@ -54,12 +54,18 @@ export type { Compatibility, Finding, FindingCode, Severity, Verdict } from "./s
 export type { CompatibilityOptions } from "./snapshot/compatibility/for-restore.ts"
 export type { SnapshotNeeds } from "./snapshot/compatibility/needs.ts"
 export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibility/needs-json.ts"
-export type { DumpProgress } from "./snapshot/dump-memory.ts"
+export type { DumpProgress } from "./snapshot/dump-regions.ts"
 export { inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
 export { type LineageNode, snapshotLineage } from "./snapshot/lineage.ts"
 export type { SnapshotProblem } from "./snapshot/problem.ts"
 export type { ResourceOverrides, ResourceProblem } from "./snapshot/resources.ts"
-export type { SnapshotInfo, SnapshotOptions, SnapshotTimes } from "./snapshot/write.ts"
+export type {
+  DiffSnapshotOptions,
+  FullSnapshotOptions,
+  SnapshotInfo,
+  SnapshotOptions,
+  SnapshotTimes,
+} from "./snapshot/snapshot-options.ts"
 
 /** The serial console, COM1 of the guest. */
 export interface Console {

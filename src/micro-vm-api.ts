@@ -12,7 +12,7 @@ import type { RollbackUnderWay } from "./micro-vm/roll-back.ts"
 import type { KvmError } from "./native.ts"
 import type { CompatibilityOptions } from "./snapshot/compatibility/for-restore.ts"
 import type { ResourceOptions } from "./snapshot/resources.ts"
-import type { SnapshotInfo, SnapshotOptions, SnapshotWriteError } from "./snapshot/write.ts"
+import type { SnapshotInfo, SnapshotOptions, SnapshotWriteError } from "./snapshot/snapshot-options.ts"
 import type { LifecycleState, WrongState } from "./state/lifecycle.ts"
 
 /** Where a machine's lifecycle stands, in a word. */
@@ -63,6 +63,12 @@ export interface RestoreSettings extends ResourceOptions {
    * them. After these comes what is beside each snapshot.
    */
   readonly parents?: readonly string[]
+  /**
+   * From the start, have KVM log what the guest writes. Without it, a diff to the snapshot restored from costs as little,
+   * and the guest nothing; later ones compare what was written since then. By default `restore` does not, and
+   * `restoreFrom` where the machine did before.
+   */
+  readonly trackDirtyPages?: boolean
   /** How the compatibility of snapshot and host is judged. */
   readonly compatibility?: CompatibilityOptions
 }

@@ -46,11 +46,12 @@ const microVmOf = (life: Life): MicroVm => {
     snapshot: (options) => life.snapshot(options),
     restoreFrom: (dir, options = {}) => {
       const { resume, afterRestore } = options
+      const { trackDirtyPages = life.generation.machine.dirtyLog !== undefined } = options
       return rollBack(life, {
         dir,
         resume,
         afterRestore: afterRestore && (() => afterRestore(microVm)),
-        build: (interruptible) => makeGeneration(interruptible, buildRestored(dir, options)),
+        build: (interruptible) => makeGeneration(interruptible, buildRestored(dir, { ...options, trackDirtyPages })),
       })
     },
     stop: life.stop,

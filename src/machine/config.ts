@@ -140,6 +140,11 @@ const Config = Schema.Struct({
   extraCommandLine: Schema.optionalKey(Text),
   bootProtocol: BootProtocol.pipe(Schema.withDecodingDefaultKey(Effect.succeed("auto" as const))),
   devices: DevicesConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+  /**
+   * From its first snapshot on, have KVM log what the guest writes, so that a diff need not compare memory. Costs the
+   * guest a fault at the first write to a page after each snapshot. No part of what a snapshot keeps.
+   */
+  trackDirtyPages: Flag.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
   /** A name for the machine, for logs and listings. */
   label: Schema.optionalKey(Text),
 }).annotate({ message: "expected an object" })

@@ -19,8 +19,10 @@ import { serialComponent } from "../devices/legacy/serial/state.ts"
 import { makeRng } from "../devices/rng/model.ts"
 import { rngComponent } from "../devices/rng/state.ts"
 import { Register } from "../devices/virtio/constants.ts"
-import { type DiscardRegion, makeDiscard } from "../memory/discard.ts"
+import { type DirtyLog, makeDirtyLog } from "../memory/dirty-log.ts"
+import { type Discard, makeDiscard } from "../memory/discard.ts"
 import { type GuestMemory, type GuestRegion, type MappedGuestMemory, makeGuestMemory } from "../memory/guest-memory.ts"
+import { makeWrittenPages, type WrittenPages } from "../memory/written-pages.ts"
 import {
   type KvmError,
   type NativeAddon,
@@ -43,6 +45,8 @@ export interface MachineOptions {
   readonly devices: DeviceSet
   /** Guest memory, one mapping a region, in the order of {@link Layout.memoryRegions}. */
   readonly memories: readonly NativeMemory[]
+  /** Keep a log of what is written to memory; it begins when it is first looked at. */
+  readonly trackDirtyPages: boolean
   /** A vCPU parked because it cannot go on. */
   readonly onVcpuFailure: (stop: NativeVcpuStop) => void
   /** The guest asked for a reset through the keyboard controller. */
@@ -53,6 +57,9 @@ export interface Machine {
   readonly vm: NativeVm
   readonly vcpus: number
   readonly memory: MappedGuestMemory
+  readonly dirtyLog: DirtyLog | undefined
+  /** The pages that were ever discarded. */
+  readonly discarded: WrittenPages
   readonly runPages: readonly RunPage[]
   readonly serial: SerialDevice
   /** Channel of the guest agent. */
@@ -93,6 +100,7 @@ const virtioResources = (
   vm: NativeVm,
   cells: Int32Array,
   memory: GuestMemory,
+  dirtyLog: DirtyLog | undefined,
   slot: Layout.VirtioSlot,
   hasSynchronousQueues: boolean,
 ): VirtioResources => {
@@ -124,13 +132,12 @@ const virtioResources = (
     interrupt: interruptLine(vm, slot.gsi),
     status: statusWord(cells, slot.index),
     notifier: { subscribe },
+    ...(dirtyLog === undefined ? {} : { written: dirtyLog.written }),
   }
 }
 
-const balloonFactory = (setup: BalloonSetup, regions: readonly DiscardRegion[]) => (resources: VirtioResources) => {
+const balloonFactory = (setup: BalloonSetup, discard: Discard) => (resources: VirtioResources) => {
   const { targetMib = 0, statisticsIntervalSeconds = 0, ...features } = setup
-  // Discards go past KVM's dirty log, as every write of this process does.
-  const discard = makeDiscard(regions, resources.written)
   return makeBalloon(
     { ...resources, discard },
     {
@@ -165,6 +172,13 @@ export const makeMachine = (
       memory,
     }))
     const memory = makeGuestMemory(regions)
+    const dirtyLog = options.trackDirtyPages ? makeDirtyLog(vm, regions) : undefined
+    const discarded = makeWrittenPages(regions)
+    const discard = makeDiscard(regions, (address, length) => {
+      discarded.mark(address, length)
+      // Discards go past KVM's dirty log, as every write of this process does.
+      dirtyLog?.written(address, length)
+    })
     const attempt = <A>(work: () => A): Effect.Effect<A, KvmError> => Effect.try({ try: work, catch: toKvmError })
     yield* attempt(() => {
       regions.forEach((region, slot) => {
@@ -186,7 +200,8 @@ export const makeMachine = (
     ) =>
       Effect.gen(function* () {
         const slot = Layout.virtioSlot(virtioMmio.length)
-        const device = yield* make(yield* attempt(() => virtioResources(vm, cells, memory, slot, hasSynchronousQueues)))
+        const resources = yield* attempt(() => virtioResources(vm, cells, memory, dirtyLog, slot, hasSynchronousQueues))
+        const device = yield* make(resources)
         yield* claim(bus.mmio, { base: slot.address, size: slot.size }, device.registers)
         virtioMmio.push(slot)
         devices.push(device)
@@ -195,7 +210,7 @@ export const makeMachine = (
     const agentConsole = options.devices.agent ? yield* plug(makeConsole) : undefined
     if (options.devices.rng) yield* plug(makeRng)
     const setup = options.devices.balloon
-    const balloon = setup ? yield* plug(balloonFactory(setup, regions), setup.freePageHinting) : undefined
+    const balloon = setup ? yield* plug(balloonFactory(setup, discard), setup.freePageHinting) : undefined
 
     const resume = Effect.gen(function* () {
       for (const device of devices) device.kick()
@@ -205,6 +220,8 @@ export const makeMachine = (
       vm,
       vcpus: options.vcpus,
       memory,
+      dirtyLog,
+      discarded,
       runPages: threads.runPages,
       serial,
       agentConsole,

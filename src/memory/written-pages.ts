@@ -10,7 +10,9 @@ export interface WrittenPages {
   mark(address: number, length: number): void
   /** Adds the pages of a bitmap of the region at `index`. */
   join(index: number, bitmap: Uint8Array): void
-  /** The pages added since the last call. */
+  /** The pages added since they were last taken. Goes on changing. */
+  pages(): PageBitmaps
+  /** Gives the pages, and begins anew. */
   take(): PageBitmaps
 }
 
@@ -28,6 +30,7 @@ export const makeWrittenPages = (regions: readonly GuestRange[]): WrittenPages =
       }
     },
     join: (index, bitmap) => addAll(bitmaps[index]!, bitmap),
+    pages: () => bitmaps,
     take: () => {
       const taken = bitmaps
       bitmaps = make()

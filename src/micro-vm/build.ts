@@ -8,9 +8,10 @@ import { memoryRegions } from "../machine/layout.ts"
 import { makeMachine } from "../machine/machine.ts"
 import { mapMemories } from "../memory/map-memory.ts"
 import type { RestoreSettings } from "../micro-vm-api.ts"
-import { loadNative } from "../native.ts"
+import { loadNative, toKvmError } from "../native.ts"
 import { requireCompatible } from "../snapshot/compatibility/for-restore.ts"
 import { hostOf } from "../snapshot/compatibility/this-host.ts"
+import { MemoryHistory } from "../snapshot/memory-history.ts"
 import { openSnapshot } from "../snapshot/open.ts"
 import { restoreMachine } from "../snapshot/restore-machine.ts"
 import type { Foundation, MachineHandlers } from "./generation.ts"
@@ -25,11 +26,12 @@ export const buildBooted = (plan: BootPlan) => (handlers: MachineHandlers) =>
       native,
       regions.map(({ size }) => ({ size, source: { kind: "anonymous" } })),
     )
-    const { vcpus, devices } = plan.config
-    const machine = yield* makeMachine(native, { vcpus, devices, memories, ...handlers })
+    const { vcpus, devices, trackDirtyPages } = plan.config
+    const machine = yield* makeMachine(native, { vcpus, devices, memories, trackDirtyPages, ...handlers })
     const host = yield* hostOf(machine.vm, probe)
     const machineState = yield* bootMachine(machine, plan, probe)
-    return { machine, machineState, probe, host } satisfies Foundation
+    const history = new MemoryHistory(machine, undefined)
+    return { machine, machineState, probe, host, history } satisfies Foundation
   })
 
 /** Fails before anything is put in place, rather than when the machine is resumed. */
@@ -44,17 +46,20 @@ export const buildRestored = (dir: string, options: RestoreSettings) => (handler
     const opened = yield* openSnapshot(dir, options)
     const memories = yield* mapMemories(native, opened.chain.memories)
     const { vcpus, devices } = opened.state.machine
-    const machine = yield* makeMachine(native, { vcpus, devices, memories, ...handlers })
+    const trackDirtyPages = options.trackDirtyPages === true
+    const machine = yield* makeMachine(native, { vcpus, devices, memories, trackDirtyPages, ...handlers })
     const host = yield* hostOf(machine.vm, probe)
     if (options.force !== true) yield* requireCompatible(dir, opened, host, options.compatibility)
     const realtime = options.clock === "realtime"
     if (realtime) yield* requireRealtime(opened.state.vm.clock)
     const time = yield* restoreMachine(machine, opened.state)
+    const history = yield* Effect.try({ try: () => new MemoryHistory(machine, opened.digest), catch: toKvmError })
     return {
       machine,
       machineState: opened.state.machine,
       probe,
       host,
+      history,
       restored: { time, realtime },
     } satisfies Foundation
   })

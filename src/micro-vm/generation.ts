@@ -15,6 +15,7 @@ import { applyPausedTime, capturePausedTime, type PausedTime } from "../machine/
 import type { Machine, MachineOptions } from "../machine/machine.ts"
 import { describeVcpuFailure } from "../machine/vcpu-failure.ts"
 import { type KvmError, type NativeHostProbe, type NativeVcpuStop, toKvmError } from "../native.ts"
+import type { MemoryHistory } from "../snapshot/memory-history.ts"
 import type { PausedMachine } from "../snapshot/write.ts"
 import { agentChannel } from "./agent-channel.ts"
 
@@ -24,6 +25,7 @@ export interface Foundation {
   readonly machineState: MachineState
   readonly probe: NativeHostProbe
   readonly host: HostProfile
+  readonly history: MemoryHistory
   /** Of a restored machine: its clocks stand until it first runs, and then go on from here. */
   readonly restored?: { readonly time: PausedTime; readonly realtime: boolean }
 }
@@ -154,11 +156,15 @@ export class Generation {
     })
   }
 
+  /** Where its memory came from, and what is known of its snapshots. */
+  get history(): MemoryHistory {
+    return this.#foundation.history
+  }
+
   /** What a snapshot is taken of; `undefined` while the machine runs or has not run yet. */
   get paused(): PausedMachine | undefined {
     if (this.#paused === undefined) return undefined
-    const { machine, machineState, probe, host } = this.#foundation
-    return { machine, machineState, probe, host, time: this.#paused.time }
+    return { ...this.#foundation, time: this.#paused.time }
   }
 
   /** Why it failed, with every vCPU stopped; `undefined` where it has not, or where it is over. */

@@ -10,13 +10,8 @@ import * as Stream from "effect/Stream"
 import type { VcpuFailed } from "../machine/errors.ts"
 import { type MicroVmEvent, stateName } from "../micro-vm-api.ts"
 import type { KvmError } from "../native.ts"
-import {
-  type SnapshotInfo,
-  type SnapshotOptions,
-  type SnapshotSource,
-  type SnapshotWriteError,
-  writeSnapshot,
-} from "../snapshot/write.ts"
+import type { SnapshotInfo, SnapshotOptions, SnapshotWriteError } from "../snapshot/snapshot-options.ts"
+import { type SnapshotSource, writeSnapshot } from "../snapshot/write.ts"
 import {
   type Lifecycle,
   LifecycleEvent,
@@ -116,8 +111,12 @@ export class Life {
   }
 
   snapshot(options: SnapshotOptions): Effect.Effect<SnapshotInfo, SnapshotWriteError | PauseError> {
+    const source: SnapshotSource<PauseError> = {
+      present: () => this.#generation,
+      whilePaused: (work) => this.#whilePaused(work),
+    }
     return this.#checkSnapshot.pipe(
-      Effect.andThen(writeSnapshot<PauseError>({ whilePaused: (work) => this.#whilePaused(work) }, options)),
+      Effect.andThen(writeSnapshot(source, options)),
       Effect.tap((info) => Effect.sync(() => this.publish({ type: "snapshot", info }))),
       this.#saving.withPermit,
     )

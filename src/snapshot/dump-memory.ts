@@ -3,42 +3,30 @@
  */
 import * as Effect from "effect/Effect"
 import type { KvmError, NativeMemory } from "../native.ts"
-import { runJob } from "../native-job.ts"
-
-/** How far a dump has come. */
-export interface DumpProgress {
-  /** Bytes of guest memory dealt with so far. */
-  readonly doneBytes: number
-  readonly totalBytes: number
-}
+import { type DumpProgress, dumpRegions } from "./dump-regions.ts"
+import { DIGEST_CHUNK_BYTES } from "./memory-diff.ts"
 
 export interface MemoryFileRegion {
   readonly memory: NativeMemory
+  /** A multiple of {@link DIGEST_CHUNK_BYTES}, as the region's size is. */
   readonly fileOffset: number
 }
 
-/**
- * Writes every region to `fd`; the machine has to be paused. The ranges of the file must be holes.
- * @returns bytes written
- */
+export interface DumpedMemory {
+  readonly writtenBytes: number
+  /** Of the file, in chunks of {@link DIGEST_CHUNK_BYTES}. */
+  readonly digests: Uint8Array
+}
+
+/** Writes every region to `fd`; the machine has to be paused. The ranges of the file must be holes. */
 export const dumpMemory = (
   fd: number,
   regions: readonly MemoryFileRegion[],
   onProgress: (progress: DumpProgress) => void,
-): Effect.Effect<number, KvmError> =>
-  Effect.gen(function* () {
-    const totalBytes = regions.reduce((total, region) => total + region.memory.size, 0)
-    let writtenBytes = 0
-    let finishedBytes = 0
-    onProgress({ doneBytes: 0, totalBytes })
-    for (const { memory, fileOffset } of regions) {
-      const dumped = yield* runJob(
-        () => memory.dump(fd, fileOffset),
-        (bytes) => onProgress({ doneBytes: finishedBytes + bytes, totalBytes }),
-      )
-      writtenBytes += dumped.writtenBytes
-      finishedBytes += memory.size
-      onProgress({ doneBytes: finishedBytes, totalBytes })
-    }
-    return writtenBytes
-  })
+): Effect.Effect<DumpedMemory, KvmError> =>
+  dumpRegions(regions, ({ memory, fileOffset }) => memory.dump(fd, fileOffset, DIGEST_CHUNK_BYTES), onProgress).pipe(
+    Effect.map((dumps) => ({
+      writtenBytes: dumps.reduce((total, dump) => total + dump.writtenBytes, 0),
+      digests: new Uint8Array(Buffer.concat(dumps.map((dump) => dump.digests))),
+    })),
+  )

@@ -10,6 +10,8 @@ import { type ResolvedResource, type ResourceOptions, resolveResources } from ".
 import { decodeSections, type MachineSnapshot, type StateError } from "./sections.ts"
 
 export interface OpenedSnapshot {
+  /** Of the header of its state: what it is named by. */
+  readonly digest: string
   readonly manifest: Manifest
   readonly state: MachineSnapshot
   /** What it needs outside of itself, each where it is here and of use. */
@@ -58,5 +60,5 @@ export const openSnapshot = (dir: string, options?: ChainOptions & ResourceOptio
     if (problem !== undefined) return yield* problem
     const resources = yield* resolveResources(dir, manifest.resources, options)
     const chain = yield* openChainOf({ dir, header, manifest }, options)
-    return { manifest, state, resources, chain } satisfies OpenedSnapshot
+    return { digest: header.digest, manifest, state, resources, chain } satisfies OpenedSnapshot
   })

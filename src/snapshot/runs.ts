@@ -1,6 +1,6 @@
 /** Runs of pages as the native layer takes and gives them (`NativeRuns`), by their parts. */
 
-export const PAGE_BYTES = 4096
+export { PAGE_BYTES } from "../memory/page-bitmap.ts"
 
 /** Numbers of one run: offset, bytes, file, offset in the file. */
 export const RUN_NUMBERS = 4

@@ -1,35 +1,16 @@
 // time limit: 300 s
-import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import * as Effect from "effect/Effect"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { inspectSnapshot, MicroVm } from "../../src/index.ts"
-import { readStateFile } from "../../src/snapshot/bundle.ts"
 import { exchange } from "../support/exchange.ts"
 import { kvmTest } from "../support/kvm.ts"
+import { assertSame } from "../support/same-snapshot.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 import { counterMachine, highMemoryMachine } from "../support/tiny-kernel.ts"
 import { warmGuest } from "../support/warm-guest.ts"
 
 const GIB = 2 ** 30
-
-const sectionsOf = async (dir: string) => (await Effect.runPromise(readStateFile(dir))).sections
-
-/** Compares two snapshots section by section, and page by page. */
-const assertSame = async (one: string, other: string): Promise<void> => {
-  const [before, after] = [await sectionsOf(one), await sectionsOf(other)]
-  assert.equal(
-    after.map((section) => section.name),
-    before.map((section) => section.name),
-  )
-  for (const [index, section] of before.entries()) {
-    const match = Buffer.compare(section.payload, after[index]?.payload ?? new Uint8Array(0)) === 0
-    assert.ok(match, `section ${section.name} differs`)
-  }
-  const memory = [one, other].map((dir) => readFileSync(join(dir, "memory.img")))
-  assert.is(Buffer.compare(memory[0] ?? Buffer.alloc(0), memory[1] ?? Buffer.alloc(1)), 0, "memory differs")
-}
 
 /** Restores and saves again, without a run in between, and after a while in which clocks go on. */
 const saveAgain = async (from: string, to: string): Promise<void> => {
