@@ -1,6 +1,6 @@
 /** Snapshots of other releases, by their state files alone. */
 import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { checkCompatibility, describeNeeds } from "../../src/index.ts"
@@ -13,6 +13,10 @@ import { temporaryDirectory } from "../support/temporary.ts"
 
 const frozen = join(snapshotsDir, "1")
 
+/** Every snapshot that is frozen, of every format. */
+const everyState = () =>
+  readdirSync(snapshotsDir, { recursive: true, encoding: "utf8" }).filter((path) => basename(path) === "state.cryo")
+
 const stateOf = (name: string) => {
   const bytes = readFileSync(join(frozen, name, "state.cryo"))
   const { headerLength, manifestLength } = readHeader(bytes)
@@ -21,11 +25,11 @@ const stateOf = (name: string) => {
 }
 
 test("every frozen snapshot tells what it needs, without its memory", async () => {
-  const names = readdirSync(frozen)
-  assert.ok(names.length >= 3)
-  for (const name of names) {
+  const states = everyState()
+  assert.ok(states.length >= 9)
+  for (const path of states) {
     using scratch = temporaryDirectory()
-    copyFileSync(join(frozen, name, "state.cryo"), join(scratch.path, "state.cryo"))
+    copyFileSync(join(snapshotsDir, path), join(scratch.path, "state.cryo"))
     const needs = await describeNeeds(scratch.path)
     assert.is(needs.vcpuCount, 2)
     assert.ok((needs.vcpu?.features.length ?? 0) > 3)

@@ -1,9 +1,12 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { brotliDecompressSync } from "node:zlib"
+import * as Effect from "effect/Effect"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { inspectSnapshot, MicroVm } from "../../src/index.ts"
+import { loadNative } from "../../src/native.ts"
+import { readStateFile } from "../../src/snapshot/bundle.ts"
 import { FORMAT_VERSION } from "../../src/state/envelope.ts"
 import { exchange } from "../support/exchange.ts"
 import { snapshotsDir } from "../support/frozen.ts"
@@ -11,14 +14,30 @@ import { kvmTest } from "../support/kvm.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 /** Every snapshot ever frozen. One that is not there any more fails the test. */
-const frozen: readonly string[] = ["1/first", "1/balloon-1", "1/balloon-2", "1/host-profile"]
+const frozen: readonly string[] = [
+  "1/first",
+  "1/balloon-1",
+  "1/balloon-2",
+  "1/host-profile",
+  "2/digests",
+  "3/full",
+  "3/chain",
+]
 
-/** Copies a frozen snapshot to where it can be used, its memory unpacked. */
-const thaw = (name: string, to: string): void => {
+/**
+ * Copies a frozen snapshot to where it can be used, its memory unpacked; of a chain all directories.
+ * @returns where the last of them is
+ */
+const thaw = (from: string, to: string): string => {
   mkdirSync(to)
-  copyFileSync(join(snapshotsDir, name, "state.cryo"), join(to, "state.cryo"))
-  const memory = brotliDecompressSync(readFileSync(join(snapshotsDir, name, "memory.img.br")))
-  writeFileSync(join(to, "memory.img"), memory)
+  let last = to
+  for (const entry of readdirSync(from, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const path = join(from, entry.name)
+    if (entry.isDirectory()) last = thaw(path, join(to, entry.name))
+    else if (!entry.name.endsWith(".br")) copyFileSync(path, join(to, entry.name))
+    else writeFileSync(join(to, entry.name.slice(0, -3)), brotliDecompressSync(readFileSync(path)))
+  }
+  return last
 }
 
 test("every frozen snapshot is listed here, and every format has one", () => {
@@ -33,11 +52,33 @@ test("every frozen snapshot is listed here, and every format has one", () => {
   )
 })
 
+/** What was thawed, directory by directory. */
+const statesUnder = (dir: string): readonly string[] =>
+  readdirSync(dir, { recursive: true, encoding: "utf8" })
+    .filter((path) => basename(path) === "state.cryo")
+    .map((path) => dirname(join(dir, path)))
+
+test("the digests of every frozen memory file are still those of its content", async () => {
+  using scratch = temporaryDirectory()
+  let files = 0
+  for (const name of frozen) {
+    const to = join(scratch.path, name.replace("/", "-"))
+    thaw(join(snapshotsDir, name), to)
+    for (const dir of statesUnder(to)) {
+      const { manifest, memoryDigests } = await Effect.runPromise(readStateFile(dir))
+      if (memoryDigests === undefined) continue
+      const content = readFileSync(join(dir, manifest.memory.file.name))
+      assert.equal(loadNative().digest(content, memoryDigests.chunkBytes), memoryDigests.digests, dir)
+      files++
+    }
+  }
+  assert.is(files, 5)
+})
+
 for (const name of frozen) {
   kvmTest(`the frozen snapshot ${name} is restored, and its guest goes on`, async () => {
     using scratch = temporaryDirectory()
-    const dir = join(scratch.path, "snapshot")
-    thaw(name, dir)
+    const dir = thaw(join(snapshotsDir, name), join(scratch.path, "snapshot"))
     const description = await inspectSnapshot(dir)
     assert.is(description.machine.vcpuCount, 2)
     await using vm = await MicroVm.restore(dir)
