@@ -29,7 +29,7 @@ export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibilit
 export type { DumpProgress } from "./snapshot/dump-regions.ts"
 export { describeSnapshot as inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
 export { type LineageNode, readLineage as snapshotLineage } from "./snapshot/lineage.ts"
-export type { SnapshotProblem } from "./snapshot/problem.ts"
+export type { LinkVerification, SnapshotPart, SnapshotProblem } from "./snapshot/problem.ts"
 export type { ResourceOverrides, ResourceProblem } from "./snapshot/resources.ts"
 export type {
   DiffSnapshotOptions,
@@ -38,3 +38,4 @@ export type {
   SnapshotOptions,
   SnapshotTimes,
 } from "./snapshot/snapshot-options.ts"
+export { type SnapshotVerification, type VerifyOptions, verifySnapshot } from "./snapshot/verify.ts"

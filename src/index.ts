@@ -57,7 +57,8 @@ export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibilit
 export type { DumpProgress } from "./snapshot/dump-regions.ts"
 export { inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
 export { type LineageNode, snapshotLineage } from "./snapshot/lineage.ts"
-export type { SnapshotProblem } from "./snapshot/problem.ts"
+export type { LinkVerification, SnapshotPart, SnapshotProblem } from "./snapshot/problem.ts"
+export { verifySnapshot } from "./snapshot/promise.ts"
 export type { ResourceOverrides, ResourceProblem } from "./snapshot/resources.ts"
 export type {
   DiffSnapshotOptions,
@@ -66,6 +67,7 @@ export type {
   SnapshotOptions,
   SnapshotTimes,
 } from "./snapshot/snapshot-options.ts"
+export type { SnapshotVerification, VerifyOptions } from "./snapshot/verify.ts"
 
 /** The serial console, COM1 of the guest. */
 export interface Console {
@@ -143,7 +145,8 @@ export class MicroVm implements AsyncDisposable {
   /**
    * Brings a machine back from a snapshot directory: paused where it was, or running with `resume`. Memory is mapped,
    * not read; the directory has to stay as it is for as long as the machine lives.
-   * @throws SnapshotIncompatible where it will not run on this host, unless forced; AfterRestoreFailed
+   * @throws SnapshotIncompatible where it will not run on this host, unless forced; SnapshotDamaged where it is told to
+   *   look for damage (`verify`) and there is some; AfterRestoreFailed
    */
   static restore(dir: string, options: RestoreOptions & AbortOptions = {}): Promise<MicroVm> {
     return MicroVm.#open((microVm) => Vm.restore(dir, asEffects(options, microVm)), options)

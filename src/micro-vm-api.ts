@@ -64,6 +64,11 @@ export interface RestoreSettings extends ResourceOptions {
    */
   readonly parents?: readonly string[]
   /**
+   * Look for damage first, in the snapshot and all that it is a difference to, as `verifySnapshot` does: that reads all
+   * of it, which a restore does not.
+   */
+  readonly verify?: boolean
+  /**
    * From the start, have KVM log what the guest writes. Without it, a diff to the snapshot restored from costs as little,
    * and the guest nothing; later ones compare what was written since then. By default `restore` does not, and
    * `restoreFrom` where the machine did before.

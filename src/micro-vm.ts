@@ -82,7 +82,8 @@ export const create = (config: MicroVmConfig = {}) =>
 
 /**
  * Brings a machine back from a snapshot directory: paused where it was, or running with `resume`. Fails with
- * `SnapshotIncompatible` where it will not run on this host, unless forced.
+ * `SnapshotIncompatible` where it will not run on this host, unless forced, and with `SnapshotDamaged` where it is told
+ * to look for damage and there is some.
  */
 export const restore = (dir: string, options: RestoreOptions = {}): Effect.Effect<MicroVm, RestoreError, Scope.Scope> =>
   Effect.gen(function* () {

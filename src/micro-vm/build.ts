@@ -14,6 +14,7 @@ import { hostOf } from "../snapshot/compatibility/this-host.ts"
 import { MemoryHistory } from "../snapshot/memory-history.ts"
 import { openSnapshot } from "../snapshot/open.ts"
 import { restoreMachine } from "../snapshot/restore-machine.ts"
+import { requireVerified } from "../snapshot/verify.ts"
 import type { Foundation, MachineHandlers } from "./generation.ts"
 
 /** A machine with its kernel loaded, ready to start. */
@@ -42,6 +43,7 @@ const requireRealtime = (saved: ClockData): Effect.Effect<void, ClockRealtimeMis
 export const buildRestored = (dir: string, options: RestoreSettings) => (handlers: MachineHandlers) =>
   Effect.gen(function* () {
     const probe = yield* requireHost
+    if (options.verify === true) yield* requireVerified(dir, options)
     const native = loadNative()
     const opened = yield* openSnapshot(dir, options)
     const memories = yield* mapMemories(native, opened.chain.memories)

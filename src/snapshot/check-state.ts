@@ -25,9 +25,13 @@ import { expectedOf, MACHINE_SECTION, registry } from "./sections.ts"
 export interface CheckedState {
   readonly header: StateHeader | undefined
   readonly manifest: Manifest | undefined
+  readonly machine: MachineState | undefined
   readonly memoryDigests: MemoryDigests | undefined
   readonly problems: readonly SnapshotProblem[]
 }
+
+/** Of one whose header cannot be read. */
+export const nothingLeft = { header: undefined, manifest: undefined, machine: undefined, memoryDigests: undefined }
 
 /** Damage; anything else is a release that is too old for the file, or a mistake of ours. */
 const damages = [StateCorrupt, StateInvalid, StateNotCryovm, StateTooLarge, StateTruncated]
@@ -73,8 +77,11 @@ const machineOf = (sections: readonly Section[], findings: Findings): MachineSta
 
 const UNSUPPORTED = "CRYOVM_SECTIONS_UNSUPPORTED" satisfies SectionsUnsupported["code"]
 
-/** Sections that are optional and not known here are left alone. */
-const checkSections = (sections: readonly Section[], findings: Findings): void => {
+/**
+ * Sections that are optional and not known here are left alone.
+ * @returns the machine, where its section is one
+ */
+const checkSections = (sections: readonly Section[], findings: Findings): MachineState | undefined => {
   const machine = machineOf(sections, findings)
   const expected =
     machine === undefined ? [{ name: MACHINE_SECTION, kind: machineComponent.kind }] : expectedOf(machine)
@@ -86,6 +93,7 @@ const checkSections = (sections: readonly Section[], findings: Findings): void =
     if (section.name === MACHINE_SECTION) continue
     findings.attemptSection(section.name, () => registry.get(section.kind)?.decode(section))
   }
+  return machine
 }
 
 /**
@@ -96,16 +104,16 @@ export const checkState = (bytes: Uint8Array): CheckedState => {
   const findings = new Findings()
   const { problems } = findings
   const header = findings.attempt("header", () => readHeader(bytes))
-  if (header === undefined) return { header, manifest: undefined, memoryDigests: undefined, problems }
+  if (header === undefined) return { ...nothingLeft, problems }
   const parts = statePartsOf(header, bytes)
   const manifest = findings.attempt("manifest", () => decodeManifest(header, parts.manifest))
   const sections = findings.attempt("sections", () => decodeSectionList(header, parts.sections))
-  if (sections !== undefined) {
-    if (manifest !== undefined) findings.attempt("sections", () => checkComponents(manifest, sections))
-    checkSections(sections, findings)
+  if (manifest !== undefined && sections !== undefined) {
+    findings.attempt("sections", () => checkComponents(manifest, sections))
   }
+  const machine = sections && checkSections(sections, findings)
   // Without a manifest nobody knows how many digests there have to be.
   const memoryDigests =
     manifest && findings.attempt("digests", () => decodeMemoryDigests(header, parts.digests, manifest))
-  return { header, manifest, memoryDigests, problems }
+  return { header, manifest, machine, memoryDigests, problems }
 }

@@ -2,6 +2,7 @@
  * A snapshot directory opened for a restore: everything read and checked, nothing mapped yet.
  */
 import * as Effect from "effect/Effect"
+import type { MachineState } from "../machine/config.ts"
 import { memoryRegions } from "../machine/layout.ts"
 import { checkArchitecture, type Manifest, type SnapshotArchitectureMismatch } from "../state/manifest.ts"
 import { readStateFile, SnapshotInconsistent } from "./bundle.ts"
@@ -22,8 +23,13 @@ export interface OpenedSnapshot {
 
 const MIB = 2 ** 20
 
-const inconsistent = (dir: string, manifest: Manifest, state: MachineSnapshot): SnapshotInconsistent | undefined => {
-  const wanted = memoryRegions(state.machine.memoryMib * MIB)
+/** In what a snapshot's manifest and its machine contradict each other. */
+export const inconsistent = (
+  dir: string,
+  manifest: Manifest,
+  machine: MachineState,
+): SnapshotInconsistent | undefined => {
+  const wanted = memoryRegions(machine.memoryMib * MIB)
   const regions = manifest.memory.regions
   const sameRegions =
     regions.length === wanted.length &&
@@ -33,21 +39,22 @@ const inconsistent = (dir: string, manifest: Manifest, state: MachineSnapshot): 
     })
   if (!sameRegions) {
     return new SnapshotInconsistent({
-      message: `${dir}: the memory regions of the manifest are not those of a machine of ${state.machine.memoryMib} MiB`,
+      message: `${dir}: the memory regions of the manifest are not those of a machine of ${machine.memoryMib} MiB`,
       dir,
     })
   }
-  if (manifest.machine.vcpuCount === state.machine.vcpus) return undefined
+  if (manifest.machine.vcpuCount === machine.vcpus) return undefined
   return new SnapshotInconsistent({
-    message: `${dir}: the manifest tells of ${manifest.machine.vcpuCount} vCPUs, the machine has ${state.machine.vcpus}`,
+    message: `${dir}: the manifest tells of ${manifest.machine.vcpuCount} vCPUs, the machine has ${machine.vcpus}`,
     dir,
   })
 }
 
-/** Reads and checks all of a snapshot but its memory, which is only opened, with that of its parents. */
-export const openSnapshot = (dir: string, options?: ChainOptions & ResourceOptions) =>
+/** Reads and checks a snapshot's state file, with the state of the whole machine. */
+export const readMachineState = (dir: string) =>
   Effect.gen(function* () {
-    const { header, manifest, sections } = yield* readStateFile(dir)
+    const envelope = yield* readStateFile(dir)
+    const { manifest, sections } = envelope
     yield* Effect.try({
       try: () => checkArchitecture(manifest),
       catch: (error) => error as SnapshotArchitectureMismatch,
@@ -56,8 +63,15 @@ export const openSnapshot = (dir: string, options?: ChainOptions & ResourceOptio
       try: () => decodeSections(sections),
       catch: (error) => error as StateError,
     })
-    const problem = inconsistent(dir, manifest, state)
+    const problem = inconsistent(dir, manifest, state.machine)
     if (problem !== undefined) return yield* problem
+    return { ...envelope, state }
+  })
+
+/** Reads and checks all of a snapshot but its memory, which is only opened, with that of its parents. */
+export const openSnapshot = (dir: string, options?: ChainOptions & ResourceOptions) =>
+  Effect.gen(function* () {
+    const { header, manifest, state } = yield* readMachineState(dir)
     const resources = yield* resolveResources(dir, manifest.resources, options)
     const chain = yield* openChainOf({ dir, header, manifest }, options)
     return { digest: header.digest, manifest, state, resources, chain } satisfies OpenedSnapshot

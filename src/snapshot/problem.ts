@@ -32,28 +32,47 @@ export interface SnapshotProblem {
   readonly guestRanges?: readonly GuestRange[]
 }
 
-/** Most problems that the message of an error tells; the others are in its `problems`. */
+/** What was found in one snapshot of a chain. */
+export interface LinkVerification {
+  /** Absolute path. */
+  readonly dir: string
+  /** `undefined` where it cannot be read any more. */
+  readonly id: string | undefined
+  /** Empty where nothing is wrong. */
+  readonly problems: readonly SnapshotProblem[]
+  /** Bytes of its files that were held against digests. */
+  readonly checkedBytes: number
+  /**
+   * Whether it has digests of its memory. Snapshots of format 1 have none: of their memory file, only that it is there and
+   * as long as it should be is known.
+   */
+  readonly hasDigests: boolean
+}
+
+/** Most problems that the message of an error tells; the others are in its `links`. */
 const MOST_TOLD = 3
 
-const told = (problems: readonly SnapshotProblem[]): string => {
-  const more = problems.length - MOST_TOLD
-  const messages = problems.slice(0, MOST_TOLD).map(({ message }) => message)
-  return more > 0 ? `${messages.join("; ")}; and ${more} more` : messages.join("; ")
+/** The problems of a chain in sentences, each with the snapshot that it is in. */
+const told = (links: readonly LinkVerification[]): string => {
+  const messages = links.flatMap(({ dir, problems }) => problems.map(({ message }) => `${dir}: ${message}`))
+  const more = messages.length - MOST_TOLD
+  return messages.slice(0, MOST_TOLD).join("; ") + (more > 0 ? `; and ${more} more` : "")
 }
 
 /** A snapshot, or one that it is a difference to, is damaged. */
 export class SnapshotDamaged extends Data.TaggedError("SnapshotDamaged")<{
   readonly message: string
+  /** The snapshot that was asked for. */
   readonly dir: string
-  readonly problems: readonly SnapshotProblem[]
+  /** It and those that it is a difference to, with what was found in each. */
+  readonly links: readonly LinkVerification[]
 }> {
   readonly code = "CRYOVM_SNAPSHOT_DAMAGED"
 }
 
-/** @param dir the snapshot that was asked for */
-export const snapshotDamaged = (dir: string, problems: readonly SnapshotProblem[]): SnapshotDamaged =>
+export const snapshotDamaged = (dir: string, links: readonly LinkVerification[]): SnapshotDamaged =>
   new SnapshotDamaged({
-    message: `the snapshot ${dir} is damaged: ${told(problems)}; copy it again from where it is whole`,
+    message: `the snapshot ${dir} is damaged: ${told(links)}; copy what is damaged again from where it is whole`,
     dir,
-    problems,
+    links,
   })
