@@ -17,6 +17,15 @@ export type { HostProfile } from "./machine/host-profile.ts"
 export { formatHostProfile, parseHostProfile } from "./machine/host-profile-json.ts"
 export * as MicroVm from "./micro-vm.ts"
 export { MicroVmService } from "./micro-vm-service.ts"
+export type { SectionDifference, SectionVersion } from "./snapshot/compare-sections.ts"
+export type {
+  ComparedSnapshot,
+  CompareOptions,
+  MemoryDifference,
+  SnapshotComparison,
+} from "./snapshot/compare-snapshots.ts"
+export { compareSnapshots } from "./snapshot/compare-snapshots.ts"
+export type { FieldDifference } from "./snapshot/compare-values.ts"
 export {
   checkSnapshot as checkCompatibility,
   measureHost as hostProfile,
@@ -26,10 +35,18 @@ export type { Compatibility, Finding, FindingCode, Severity, Verdict } from "./s
 export type { CompatibilityOptions } from "./snapshot/compatibility/for-restore.ts"
 export type { SnapshotNeeds } from "./snapshot/compatibility/needs.ts"
 export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibility/needs-json.ts"
+export type { DerivedSnapshotInfo } from "./snapshot/derive.ts"
 export type { DumpProgress } from "./snapshot/dump-regions.ts"
+export type { ExportedMemory, ExportOptions } from "./snapshot/export-memory.ts"
+export { exportMemory } from "./snapshot/export-memory.ts"
+export { flatten } from "./snapshot/flatten.ts"
+export type { ImportOptions } from "./snapshot/import-memory.ts"
+export { importMemory } from "./snapshot/import-memory.ts"
 export { describeSnapshot as inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
 export { type LineageNode, readLineage as snapshotLineage } from "./snapshot/lineage.ts"
+export type { OperationOptions } from "./snapshot/operation.ts"
 export type { LinkVerification, SnapshotPart, SnapshotProblem } from "./snapshot/problem.ts"
+export { type RebaseOptions, rebase } from "./snapshot/rebase.ts"
 export type { ResourceOverrides, ResourceProblem } from "./snapshot/resources.ts"
 export type {
   DiffSnapshotOptions,

@@ -45,6 +45,7 @@ export {
 } from "./snapshot/bundle.ts"
 export { ChainTooLarge, ParentMismatch, ParentMissing, ParentUnreadable } from "./snapshot/chain-errors.ts"
 export { SnapshotIncompatible } from "./snapshot/compatibility/incompatible.ts"
+export { SnapshotNotDiff } from "./snapshot/export-memory.ts"
 export { MemoryDiffInvalid } from "./snapshot/memory-diff.ts"
 export { ParentOfOtherMachine, SnapshotOptionsInvalid } from "./snapshot/parent.ts"
 export { SnapshotDamaged } from "./snapshot/problem.ts"

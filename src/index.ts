@@ -45,6 +45,14 @@ export type { HostProfile } from "./machine/host-profile.ts"
 export { formatHostProfile, parseHostProfile } from "./machine/host-profile-json.ts"
 export type { MicroVmEvent, MicroVmState, RestoreClock, RestoreSettings } from "./micro-vm.ts"
 export type { AbortOptions } from "./promise.ts"
+export type { SectionDifference, SectionVersion } from "./snapshot/compare-sections.ts"
+export type {
+  ComparedSnapshot,
+  CompareOptions,
+  MemoryDifference,
+  SnapshotComparison,
+} from "./snapshot/compare-snapshots.ts"
+export type { FieldDifference } from "./snapshot/compare-values.ts"
 export {
   checkCompatibility,
   describeNeeds,
@@ -54,11 +62,16 @@ export type { Compatibility, Finding, FindingCode, Severity, Verdict } from "./s
 export type { CompatibilityOptions } from "./snapshot/compatibility/for-restore.ts"
 export type { SnapshotNeeds } from "./snapshot/compatibility/needs.ts"
 export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibility/needs-json.ts"
+export type { DerivedSnapshotInfo } from "./snapshot/derive.ts"
 export type { DumpProgress } from "./snapshot/dump-regions.ts"
+export type { ExportedMemory, ExportOptions } from "./snapshot/export-memory.ts"
+export type { ImportOptions } from "./snapshot/import-memory.ts"
 export { inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
 export { type LineageNode, snapshotLineage } from "./snapshot/lineage.ts"
+export type { OperationOptions } from "./snapshot/operation.ts"
 export type { LinkVerification, SnapshotPart, SnapshotProblem } from "./snapshot/problem.ts"
-export { verifySnapshot } from "./snapshot/promise.ts"
+export { compareSnapshots, exportMemory, flatten, importMemory, rebase, verifySnapshot } from "./snapshot/promise.ts"
+export type { RebaseOptions } from "./snapshot/rebase.ts"
 export type { ResourceOverrides, ResourceProblem } from "./snapshot/resources.ts"
 export type {
   DiffSnapshotOptions,

@@ -183,6 +183,24 @@ const memoryFileInvalid = (path: string, expectedBytes: number, actualBytes: num
     actualBytes,
   })
 
+/** Opens a regular file of so many bytes. Gives the descriptor, which is the caller's to close. */
+const openSized = async (path: string, size: number, told: string): Promise<number> => {
+  const descriptor = await openAsync(path, READ_FLAGS).catch((cause: unknown) => {
+    throw isAbsent(cause) ? memoryFileInvalid(path, size, undefined, "it is not there") : cause
+  })
+  try {
+    const stats = await fstatAsync(descriptor)
+    if (!stats.isFile()) throw memoryFileInvalid(path, size, undefined, "it is not a regular file")
+    if (stats.size !== size) {
+      throw memoryFileInvalid(path, size, stats.size, `it has ${stats.size} bytes; ${told} ${size}`)
+    }
+    return descriptor
+  } catch (cause) {
+    await closeAsync(descriptor)
+    throw cause
+  }
+}
+
 /**
  * Opens the memory file of the bundle at `dir` read-only, and checks that it is a regular file of the size that the
  * manifest says. Gives the descriptor, which is the caller's to close; on failure none is left open.
@@ -193,29 +211,25 @@ export const checkMemoryFile = (
 ): Effect.Effect<number, MemoryFileInvalid | SnapshotReadFailed> => {
   const { name, size } = manifest.memory.file
   const path = join(dir, name)
-  const check = async (): Promise<number> => {
-    const descriptor = await openAsync(path, READ_FLAGS).catch((cause: unknown) => {
-      throw isAbsent(cause) ? memoryFileInvalid(path, size, undefined, "it is not there") : cause
-    })
-    try {
-      const stats = await fstatAsync(descriptor)
-      if (!stats.isFile()) throw memoryFileInvalid(path, size, undefined, "it is not a regular file")
-      if (stats.size !== size) {
-        throw memoryFileInvalid(path, size, stats.size, `it has ${stats.size} bytes; the manifest says ${size}`)
-      }
-      return descriptor
-    } catch (cause) {
-      await closeAsync(descriptor)
-      throw cause
-    }
-  }
   // Not interruptible: a descriptor opened for nobody would stay open.
-  return Effect.uninterruptible(reading(path, check))
+  return Effect.uninterruptible(reading(path, () => openSized(path, size, "the manifest says")))
 }
+
+const closing = (descriptor: number): Effect.Effect<void> => Effect.promise(() => closeAsync(descriptor))
 
 /** {@link checkMemoryFile} with a descriptor that is closed with the scope. */
 export const openMemoryFile = (
   dir: string,
   manifest: Pick<Manifest, "memory">,
 ): Effect.Effect<number, MemoryFileInvalid | SnapshotReadFailed, Scope.Scope> =>
-  Effect.acquireRelease(checkMemoryFile(dir, manifest), (descriptor) => Effect.promise(() => closeAsync(descriptor)))
+  Effect.acquireRelease(checkMemoryFile(dir, manifest), closing)
+
+/** Opens a flat file of guest memory that is not part of a snapshot. Its descriptor is closed with the scope. */
+export const openFlatFile = (
+  path: string,
+  size: number,
+): Effect.Effect<number, MemoryFileInvalid | SnapshotReadFailed, Scope.Scope> =>
+  Effect.acquireRelease(
+    reading(path, () => openSized(path, size, "guest memory has")),
+    closing,
+  )

@@ -17,6 +17,7 @@ export {
 } from "./bundle-errors.ts"
 export {
   checkMemoryFile,
+  openFlatFile,
   openMemoryFile,
   readHead,
   readManifest,

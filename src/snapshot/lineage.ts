@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { type AbortOptions, run } from "../promise.ts"
 import type { ParentReference } from "../state/envelope.ts"
-import { readHead, type SnapshotHead, type SnapshotReadFailed, type StateReadError } from "./bundle.ts"
+import { readHead, type SnapshotHead, type SnapshotReadFailed, STATE_FILE, type StateReadError } from "./bundle.ts"
 import { type Place, placeAll } from "./forest.ts"
 import type { SnapshotProblem } from "./problem.ts"
 import { readShelf, type ShelfEntry } from "./shelf.ts"
@@ -25,8 +25,8 @@ export interface LineageNode {
   readonly label: string | null
   /** Of its state file; may be one that this release cannot read. */
   readonly formatVersion: number | null
-  /** Bytes of disk that its files take. */
-  readonly diskBytes: number
+  /** Bytes of disk that its state file takes, and all else of it. */
+  readonly diskBytes: { readonly state: number; readonly memory: number }
   /** Bytes of the guest's memory. */
   readonly memoryBytes: number | null
   /** The oldest first. */
@@ -37,11 +37,11 @@ export interface LineageNode {
 
 const STAT_BLOCK = 512
 
-/** Bytes of disk of all files in a directory; what cannot be looked at counts for nothing. */
-const diskBytesOf = async (dir: string): Promise<number> => {
-  let bytes = 0
+/** Of all files in a directory; what cannot be looked at counts for nothing. */
+const diskBytesOf = async (dir: string): Promise<LineageNode["diskBytes"]> => {
+  const bytes = { state: 0, memory: 0 }
   for (const name of await readdir(dir).catch((): string[] => [])) {
-    bytes += await stat(join(dir, name)).then(
+    bytes[name === STATE_FILE ? "state" : "memory"] += await stat(join(dir, name)).then(
       ({ blocks }) => blocks * STAT_BLOCK,
       () => 0,
     )

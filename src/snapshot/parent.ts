@@ -7,7 +7,7 @@ import type { GuestRange } from "../memory/guest-memory.ts"
 import { mapMemories } from "../memory/map-memory.ts"
 import { loadNative, type NativeMemory } from "../native.ts"
 import type { Manifest } from "../state/manifest.ts"
-import { type Chain, openChain } from "./chain.ts"
+import { type Chain, type ChainOptions, openChain } from "./chain.ts"
 import { ChainTooLarge } from "./chain-errors.ts"
 import type { ChangeSearch, MemoryHistory } from "./memory-history.ts"
 import { RUN_NUMBERS } from "./runs.ts"
@@ -35,6 +35,8 @@ export interface Parent {
   readonly dir: string
   /** As a child's manifest names it. */
   readonly reference: NonNullable<Manifest["parent"]>
+  /** It and what it is a difference to, the full snapshot first. */
+  readonly links: Chain["links"]
   /** Its memory, to be mapped. */
   readonly memories: Chain["memories"]
   readonly regions: readonly GuestRange[]
@@ -72,15 +74,44 @@ const describe = (regions: readonly GuestRange[]): string =>
 const placeOf = (path: string): Effect.Effect<string | undefined> =>
   Effect.promise(() => realpath(path).catch(() => undefined))
 
-/** A snapshot that replaced its own parent, or one further up, could never be restored. */
-const checkPlace = (dir: string, chain: readonly string[]) =>
+/**
+ * A snapshot that replaced its own parent, or one further up, could never be restored; nor may what something new is made
+ * of be replaced by it.
+ * @param field of the options that says where it goes
+ */
+export const checkPlace = (field: string, dir: string, needed: readonly { readonly dir: string }[]) =>
   Effect.gen(function* () {
     const place = yield* placeOf(dir)
     if (place === undefined) return
-    for (const member of chain) {
-      if ((yield* placeOf(member)) !== place) continue
-      return yield* optionsInvalid("dir", `${dir} is a snapshot that this one needs; write it to another directory`)
+    for (const member of needed) {
+      if ((yield* placeOf(member.dir)) !== place) continue
+      return yield* optionsInvalid(field, `${dir} is a snapshot that this needs; write it to another directory`)
     }
+  })
+
+/**
+ * Opens what a diff is to be a difference to, as long as the scope lasts.
+ * @param child where the diff goes: an absolute path, as `dir` is
+ */
+export const openParentAt = (dir: string, child: string, options: ChainOptions) =>
+  Effect.gen(function* () {
+    const { links, memories } = yield* openChain(dir, options)
+    if (links.length >= MAXIMUM_LINKS) {
+      return yield* new ChainTooLarge({
+        message: `the chain of ${dir} has ${links.length} snapshots, and no more can be restored: take a full snapshot`,
+        dir,
+      })
+    }
+    const { manifest, header } = links.at(-1)!
+    const name = dirname(child) === dirname(dir) ? { name: basename(dir) } : {}
+    return {
+      dir,
+      reference: { id: manifest.id, digest: header.digest, ...name },
+      links,
+      memories,
+      regions: manifest.memory.regions,
+      runs: links.reduce((total, { runs }) => total + (runs?.length ?? 0) / RUN_NUMBERS, 0),
+    } satisfies Parent
   })
 
 /** Opens what a diff is asked to be a difference to, as long as the scope lasts. Gives `undefined` for a full snapshot. */
@@ -89,27 +120,21 @@ export const openParent = (options: SnapshotOptions) =>
     const dir = yield* parentOf(options)
     if (dir === undefined) return undefined
     const child = resolve(options.dir)
-    const { links, memories } = yield* openChain(dir, options.type === "diff" ? options : {})
-    if (links.length >= MAXIMUM_LINKS) {
-      return yield* new ChainTooLarge({
-        message: `the chain of ${dir} has ${links.length} snapshots, and no more can be restored: take a full snapshot`,
-        dir,
-      })
-    }
-    yield* checkPlace(
-      child,
-      links.map((link) => link.dir),
-    )
-    const { manifest, header } = links.at(-1)!
-    const name = dirname(child) === dirname(dir) ? { name: basename(dir) } : {}
-    return {
-      dir,
-      reference: { id: manifest.id, digest: header.digest, ...name },
-      memories,
-      regions: manifest.memory.regions,
-      runs: links.reduce((total, { runs }) => total + (runs?.length ?? 0) / RUN_NUMBERS, 0),
-    } satisfies Parent
+    const parent = yield* openParentAt(dir, child, options.type === "diff" ? options : {})
+    yield* checkPlace("dir", child, parent.links)
+    return parent
   })
+
+/** Fails where a parent is of a machine with other memory. */
+export const checkRegions = (
+  { dir, regions }: Pick<Parent, "dir" | "regions">,
+  wanted: readonly GuestRange[],
+): Effect.Effect<void, ParentOfOtherMachine> => {
+  const [theirs, ours] = [describe(regions), describe(wanted)]
+  if (theirs === ours) return Effect.void
+  const message = `${dir} is of a machine with other memory (${theirs}; this one has ${ours}): take a full snapshot, or name one of this machine`
+  return Effect.fail(new ParentOfOtherMachine({ message, parentDir: dir }))
+}
 
 /** How what changed in a machine's memory since the parent is found; its baselines go with the scope. */
 export const findChanges = (
@@ -118,13 +143,7 @@ export const findChanges = (
   history: MemoryHistory,
 ) =>
   Effect.gen(function* () {
-    const [theirs, ours] = [describe(parent.regions), describe(memory.regions)]
-    if (theirs !== ours) {
-      return yield* new ParentOfOtherMachine({
-        message: `${parent.dir} is of a machine with other memory (${theirs}; this one has ${ours}): take a full snapshot, or name one of this machine`,
-        parentDir: parent.dir,
-      })
-    }
+    yield* checkRegions(parent, memory.regions)
     const search = history.changesSince(parent.reference.digest)
     const baselines = search.tracking === "compare" ? yield* mapMemories(loadNative(), parent.memories) : []
     return { ...search, baselines } satisfies Changes
