@@ -6,4 +6,6 @@ export interface CliContext {
   /** What the chosen command was called with; for the report of its failure. */
   verbose?: boolean
   json?: boolean
+  /** What a failure exits with where that is not 1. */
+  failureCode?: number
 }

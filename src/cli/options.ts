@@ -8,13 +8,21 @@ export interface CommonOptions {
   readonly verbose?: boolean
 }
 
-/** `--json`, `--verbose`, and the end of the help. @param json what the JSON holds, for the help */
-export const addCommonOptions = (command: Command, json: string, examples: string): Command =>
+/**
+ * `--json`, `--verbose`, and the end of the help.
+ * @param json what the JSON holds, for the help
+ */
+export const addCommonOptions = (
+  command: Command,
+  json: string,
+  examples: string,
+  exitCodes: string = exitCodeHelp,
+): Command =>
   command
     .option("--json", json)
     .option("--verbose", "say more, and tell the causes of an error")
     .addHelpText("after", `\nExamples:\n${examples}`)
-    .addHelpText("after", exitCodeHelp)
+    .addHelpText("after", exitCodes)
 
 export interface ParentsOptions {
   readonly parents?: readonly string[]

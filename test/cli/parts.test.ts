@@ -4,7 +4,7 @@ import * as assert from "uvu/assert"
 import { continuityProblems, tickingProblems } from "../../src/cli/demo/continuity.ts"
 import { exitCodeOf } from "../../src/cli/exit-codes.ts"
 import { describeError, RemoteError } from "../../src/cli/output/describe-error.ts"
-import { formatBytes, formatDuration, plural } from "../../src/cli/output/format.ts"
+import { formatAge, formatBytes, formatDuration, plural } from "../../src/cli/output/format.ts"
 import { table } from "../../src/cli/output/table.ts"
 import { painter, printable } from "../../src/cli/output/terminal.ts"
 import { ConsoleTail } from "../../src/cli/session/console-tail.ts"
@@ -43,6 +43,20 @@ test("durations for people", () => {
   for (const [milliseconds, text] of expected) assert.is(formatDuration(milliseconds), text)
   assert.is(plural(1, "vCPU"), "1 vCPU")
   assert.is(plural(2, "vCPU"), "2 vCPUs")
+})
+
+test("ages for people", () => {
+  const expected = [
+    [-5, "0 s"],
+    [59_999, "59 s"],
+    [60_000, "1 min"],
+    [3_599_999, "59 min"],
+    [3_600_000, "1 h"],
+    [86_399_999, "23 h"],
+    [86_400_000, "1 d"],
+    [400 * 86_400_000, "400 d"],
+  ] as const
+  for (const [milliseconds, text] of expected) assert.is(formatAge(milliseconds), text)
 })
 
 test("columns line up, whatever colours are in them", () => {

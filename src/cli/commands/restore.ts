@@ -23,6 +23,7 @@ import { UsageError } from "../usage.ts"
 interface RestoreOptions extends SessionOptions, ParentsOptions, ResourceCliOptions {
   readonly keepPaused?: boolean
   readonly force?: boolean
+  readonly verify?: boolean
 }
 
 const MIB = 2 ** 20
@@ -70,8 +71,8 @@ const restore = async (dir: string, options: RestoreOptions, context: CliContext
   const { planSession, runSession } = await import("../session/session.ts")
   const plan = await planSession(options.keepPaused ? { ...options, json: false } : options, context)
   const began = performance.now()
-  const { force = false, parents = [], resource: resources = {} } = options
-  await using vm = await MicroVm.restore(dir, { signal, force, parents, resources })
+  const { force = false, verify = false, parents = [], resource: resources = {} } = options
+  await using vm = await MicroVm.restore(dir, { signal, force, verify, parents, resources })
   if (options.keepPaused) {
     showPaused(dir, vm, performance.now() - began, options.json === true)
     if (options.json || !(await awaitEnter(signal))) return ExitCode.ok
@@ -95,6 +96,7 @@ export const registerRestore = (program: Command, context: CliContext): void => 
     .description("Bring a guest back from a snapshot, and go on with it. The snapshot stays as it is.")
     .argument("<dir>", "the snapshot's directory")
     .option("--force", 'restore it even where "cryovm snapshot check" says that it will not run')
+    .option("--verify", 'look for damage first, as "cryovm snapshot verify" does')
     .option("--keep-paused", "say what came back, and let it run at Enter; without a terminal, end")
   addSessionOptions(addResourceOption(addParentsOption(command))).addHelpText("after", sessionHelp)
   addCommonOptions(command, "with --exec or --keep-paused: print one JSON object", examples).action(

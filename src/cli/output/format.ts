@@ -27,3 +27,12 @@ export const formatDuration = (milliseconds: number): string => {
 
 /** `1 vCPU`, `2 vCPUs`. */
 export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`
+
+/** How long ago something was, in its largest unit: `0 s`, `59 min`, `3 h`, `12 d`. What is yet to come is now. */
+export const formatAge = (milliseconds: number): string => {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000))
+  if (seconds < 60) return `${seconds} s`
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`
+  return `${Math.floor(seconds / 86_400)} d`
+}

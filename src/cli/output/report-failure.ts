@@ -43,7 +43,7 @@ const printDescription = (description: ErrorDescription, verbose: boolean): void
 /** Prints why a command failed. @returns its exit code */
 export const reportFailure = (
   thrown: unknown,
-  { verbose = false, json = false }: Pick<CliContext, "verbose" | "json">,
+  { verbose = false, json = false, failureCode }: Pick<CliContext, "verbose" | "json" | "failureCode">,
 ): number => {
   const error = firstOf(thrown)
   if (error instanceof Interrupted) {
@@ -56,5 +56,5 @@ export const reportFailure = (
     const { code = null, message, causes, registers } = description
     printJson({ error: { code, message, causes, ...(registers === undefined ? {} : { registers: inHex(registers) }) } })
   }
-  return exitCodeOf(description.code)
+  return exitCodeOf(description.code, failureCode)
 }
