@@ -4,7 +4,7 @@ import { brotliDecompressSync } from "node:zlib"
 import * as Effect from "effect/Effect"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
-import { inspectSnapshot, MicroVm } from "../../src/index.ts"
+import { inspectSnapshot, MicroVm, verifySnapshot } from "../../src/index.ts"
 import { loadNative } from "../../src/native.ts"
 import { readStateFile } from "../../src/snapshot/bundle.ts"
 import { FORMAT_VERSION } from "../../src/state/envelope.ts"
@@ -58,13 +58,16 @@ const statesUnder = (dir: string): readonly string[] =>
     .filter((path) => basename(path) === "state.cryo")
     .map((path) => dirname(join(dir, path)))
 
-test("the digests of every frozen memory file are still those of its content", async () => {
+test("every frozen snapshot verifies, and the digests of its memory are still those of its content", async () => {
   using scratch = temporaryDirectory()
   let files = 0
   for (const name of frozen) {
     const to = join(scratch.path, name.replace("/", "-"))
     thaw(join(snapshotsDir, name), to)
     for (const dir of statesUnder(to)) {
+      const { ok, links } = await verifySnapshot(dir)
+      assert.ok(ok, dir)
+      assert.is(links[0]?.hasDigests, !name.startsWith("1/"), dir)
       const { manifest, memoryDigests } = await Effect.runPromise(readStateFile(dir))
       if (memoryDigests === undefined) continue
       const content = readFileSync(join(dir, manifest.memory.file.name))
