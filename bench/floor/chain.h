@@ -6,7 +6,7 @@
 struct chain {
   int base;
   size_t size;
-  struct run *runs; /* ascending; the file of each is an index into `layers` */
+  struct run *runs; /* ascending; the file of each is an index into `layers`, none is of zeros */
   size_t run_count;
   int layers[64];
 };

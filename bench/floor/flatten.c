@@ -38,12 +38,7 @@ void measure_flatten(const char *path, char **paths) {
   copy_data(chain.base, fd, chain.size);
   for (size_t i = 0; i < chain.run_count; i++) {
     const struct run *run = &chain.runs[i];
-    const off_t at = (off_t)run->offset;
-    if (run->file >= 0) {
-      copy(chain.layers[(int)run->file], (off_t)run->file_offset, fd, at, (size_t)run->length);
-    } else {
-      must(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, (off_t)run->length), "fallocate");
-    }
+    copy(chain.layers[(int)run->file], (off_t)run->file_offset, fd, (off_t)run->offset, (size_t)run->length);
   }
   report("flatten", now() - start);
   must(fdatasync(fd), "fdatasync");

@@ -29,7 +29,7 @@ const bench = (...args: readonly string[]): Promise<Ended> =>
   })
 
 /** Without those that take long, and those that other tests of theirs run. */
-const names = ["dump", "diff", "written", "verify", "laid", "qemu"]
+const names = ["dump", "diff", "written", "diff-pause", "verify", "laid", "chain", "flatten", "qemu"]
 /** Not everywhere: what it is compared with has to be installed. */
 const optional = "qemu"
 
