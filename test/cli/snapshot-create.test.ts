@@ -1,6 +1,6 @@
 // time limit: 240 s
 /** `cryovm snapshot create` with a real guest: booted once, brought back for all the rest. */
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { test } from "uvu"
@@ -56,6 +56,20 @@ kvmTest("from a difference, whole: it needs no parent any more", async () => {
   assert.is((await cryovm(["snapshot", "verify", at("whole"), "--json"])).code, 0)
   const restored = await cryovm(["restore", at("whole"), "--exec", "ls /first /second"])
   assert.equal([restored.code, restored.stdout], [0, "/first\n/second\n"])
+})
+
+kvmTest("a difference to one whose parents are elsewhere", async () => {
+  const away = mkdtempSync(join(tmpdir(), "cryovm-cli-"))
+  try {
+    cpSync(at("layer"), join(away, "layer"), { recursive: true })
+    const args = ["snapshot", "create", join(away, "next"), "--from", join(away, "layer"), "--diff"]
+    const missing = await cryovm(args)
+    assert.match(missing.stderr, "CRYOVM_PARENT_MISSING")
+    assert.is((await cryovm([...args, "--parents", parent])).code, 0)
+    assert.is((await cryovm(["snapshot", "verify", join(away, "next"), "--parents", parent])).code, 0)
+  } finally {
+    rmSync(away, { recursive: true, force: true })
+  }
 })
 
 kvmTest("a command that fails leaves no snapshot, and its exit code is passed on", async () => {

@@ -69,13 +69,13 @@ const outcomeOf = (result: ExecResult | undefined) =>
 const save = async (
   vm: MicroVm,
   dir: string,
-  { from, diff, overwrite = false }: CreateOptions,
+  { from, diff, parents = [], overwrite = false }: CreateOptions,
   signal: AbortSignal,
 ) => {
   using progress = new ProgressBar("saving")
   const { onProgress } = progress
   if (diff !== true || from === undefined) return await vm.snapshot({ dir, overwrite, onProgress, signal })
-  return await vm.snapshot({ dir, type: "diff", parent: from, overwrite, onProgress, signal })
+  return await vm.snapshot({ dir, type: "diff", parent: from, parents, overwrite, onProgress, signal })
 }
 
 const create = async (dir: string, options: CreateOptions, { signal }: CliContext): Promise<number> => {
