@@ -282,9 +282,6 @@ for (const trackDirtyPages of [false, true]) {
           await history.begin()
           for (const each of steps) await history.apply(each)
           await history.end()
-        } catch (e) {
-          console.log(e)
-          throw e
         } finally {
           await history.close()
         }
