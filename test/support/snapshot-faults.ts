@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync } from "node:fs"
 import { join } from "node:path"
 import type { MicroVm, SnapshotOptions } from "../../src/index.ts"
 import { failingSync } from "./failing-sync.ts"
-import { holdRename } from "./held-rename.ts"
+import { holdRename } from "./held-calls.ts"
 import { smallFileSystem } from "./mounts.ts"
 
 /** A diff or a full snapshot, but for where it goes. */
