@@ -228,10 +228,15 @@ export class MicroVm implements AsyncDisposable {
   }
 
   /**
-   * Saves the machine whole into a directory of its own. A running machine is paused only while its state is saved and
-   * its memory copied, and runs on while the files become durable, whether or not the snapshot succeeds; what happens
-   * to it meanwhile, its end included, does not concern the snapshot. Aborting leaves no snapshot and the machine as it
-   * was. Snapshots of one machine are written one after another.
+   * Saves the machine into a directory of its own: whole, or of its memory only what changed since another snapshot. A
+   * running machine is paused only while its state is saved and its memory copied, and runs on while the files become
+   * durable, whether or not the snapshot succeeds; what happens to it meanwhile, its end included, does not concern the
+   * snapshot. Aborting leaves no snapshot and the machine as it was. Snapshots of one machine are written one after
+   * another.
+   *
+   * What changed is found the cheapest way there is for that parent, and `tracking` of the result tells which: in KVM's
+   * log of the snapshot taken last (`trackDirtyPages`), among the pages that the machine no longer has from the snapshot
+   * it was restored from, or by comparing memory with the parent's, which takes longer the more memory there is.
    */
   snapshot(options: SnapshotOptions & AbortOptions): Promise<SnapshotInfo> {
     return run(this.#vm.snapshot(options), options)
