@@ -31,6 +31,7 @@ test("nothing given means the defaults", () => {
     initramfs: "embedded",
     bootProtocol: "auto",
     devices: { rng: true, agent: true, balloon: false },
+    trackDirtyPages: false,
   }
   assert.equal(decodeConfig(undefined), defaults)
   assert.equal(decodeConfig({}), defaults)
@@ -59,6 +60,7 @@ test("what is given is kept", () => {
       },
     },
     label: "web",
+    trackDirtyPages: true,
   }
   assert.equal(decodeConfig(given), given)
   const bytes = new Uint8Array([1, 2])
@@ -77,6 +79,7 @@ test("every mistake is named by its field, all at once", () => {
     devices: { rng: "yes", agent: 1, gpu: true },
     label: {},
     memory: 3,
+    trackDirtyPages: 1,
   })
   assert.equal(Object.keys(issues).sort(), [
     "bootProtocol",
@@ -90,6 +93,7 @@ test("every mistake is named by its field, all at once", () => {
     "label",
     "memory",
     "memoryMib",
+    "trackDirtyPages",
     "vcpus",
   ])
   assert.is(issues.vcpus, "expected an integer from 1 to 8")
