@@ -6,7 +6,7 @@ import type { GuestRange } from "./guest-memory.ts"
 import { addAll, addPages, emptyBitmap, PAGE_BYTES, type PageBitmaps } from "./page-bitmap.ts"
 
 export interface WrittenPages {
-  /** Adds every page that the range touches. What lies outside guest memory is left out. Some 10 ns. */
+  /** Adds every page that the range touches. What lies outside guest memory is left out. Tens of nanoseconds. */
   mark(address: number, length: number): void
   /** Adds the pages of a bitmap of the region at `index`. */
   join(index: number, bitmap: Uint8Array): void

@@ -4,10 +4,12 @@ import { mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
+import { KvmError, type NativeVm } from "../../src/native.ts"
 import { differingPages, flatMemoryOf, pagesOfDiff } from "../support/flat-memory.ts"
 import { kvmTest } from "../support/kvm.ts"
 import { canMount } from "../support/mounts.ts"
 import { COMMAND_ADDRESS, type Puppet, puppetMachine } from "../support/puppet.ts"
+import { changedKvm, failureOf } from "../support/roll-back.ts"
 import { type SnapshotFault, snapshotFaults, type Wanted } from "../support/snapshot-faults.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 import { type TrackingMode, trackingModes } from "../support/tracking-modes.ts"
@@ -66,6 +68,36 @@ for (const mode of withLog) {
       )
     }
   }
+}
+
+for (const mode of withLog) {
+  kvmTest(`${mode.name}: a log that KVM would not read or clear costs the next diff no page`, async () => {
+    let refuses: keyof NativeVm | undefined
+    using _changed = changedKvm((vm) => {
+      for (const call of ["getDirtyLog", "clearDirtyLog"] as const) {
+        const real = vm[call].bind(vm) as (...given: readonly unknown[]) => unknown
+        const value = (...given: readonly unknown[]) => {
+          if (refuses === call)
+            throw new KvmError({ message: "for the test", operation: call, errno: 12, errnoName: "ENOMEM" })
+          return real(...given)
+        }
+        Object.defineProperty(vm, call, { value })
+      }
+    })
+    const faults = (["getDirtyLog", "clearDirtyLog"] as const).map(
+      (call): SnapshotFault => ({
+        name: call,
+        expected: "ENOMEM",
+        provoke: async (vm, wanted, under) => {
+          refuses = call
+          const failure = await failureOf<KvmError>(vm.snapshot({ ...wanted, dir: join(under, "refused") }))
+          refuses = undefined
+          return failure.errnoName
+        },
+      }),
+    )
+    await surviveAll(mode, "diff", faults)
+  })
 }
 
 // Nothing is kept there that a failure could lose: the first and the last fault will do.

@@ -1,9 +1,10 @@
-/** What a diff cannot be taken to, or over. Nothing is written then, and the guest is not even paused. */
+/** What a diff can be taken to, and what it cannot be taken to, or over: nothing is written then. */
 import { mkdirSync, readdirSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
-import { MicroVm, type SnapshotOptions } from "../../src/index.ts"
+import { inspectSnapshot, MicroVm, type SnapshotOptions } from "../../src/index.ts"
+import { exchange } from "../support/exchange.ts"
 import { kvmTest } from "../support/kvm.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 import { counterMachine } from "../support/tiny-kernel.ts"
@@ -82,6 +83,27 @@ kvmTest("a diff never replaces a snapshot that it needs, whatever that is called
   await vm.snapshot({ dir: join(scratch.path, "next"), type: "diff", parent: diff, overwrite: true })
   await using copy = await MicroVm.restore(join(scratch.path, "next"))
   assert.is(copy.state, "paused")
+})
+
+kvmTest("a parent may be elsewhere, and its own parents elsewhere again, which is told", async () => {
+  using scratch = temporaryDirectory()
+  const [base, first, second] = ["one/base", "two/first", "three/second"].map((name) => join(scratch.path, name)) as [
+    string,
+    string,
+    string,
+  ]
+  for (const folder of ["one", "two", "three"]) mkdirSync(join(scratch.path, folder))
+  await using vm = await running(32)
+  await vm.snapshot({ dir: base })
+  await vm.snapshot({ dir: first, type: "diff", parent: base })
+  assert.is((await refused(vm.snapshot({ dir: second, type: "diff", parent: first }))).code, "CRYOVM_PARENT_MISSING")
+  const { parent } = await vm.snapshot({ dir: second, type: "diff", parent: first, parents: [base] })
+  assert.is(parent?.dir, first)
+  assert.is((await inspectSnapshot(second)).parent?.name, undefined)
+  await vm.snapshot({ dir: join(scratch.path, "three", "third"), type: "diff", parent: second, parents: [first, base] })
+  assert.is((await inspectSnapshot(join(scratch.path, "three", "third"))).parent?.name, "second")
+  await using copy = await MicroVm.restore(second, { parents: [join(scratch.path, "two"), base], resume: true })
+  assert.equal(await exchange(copy, "ab"), [1, 2])
 })
 
 test.run()
