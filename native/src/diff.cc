@@ -11,6 +11,13 @@ namespace {
 constexpr uint64_t kWindow = 64 * 1024 * 1024;
 constexpr uint64_t kPiece = 4 * 1024 * 1024;  // an abort waits at most for one
 
+// At most one of them is null, which is all zeros.
+bool AreEqual(const uint8_t* page, const uint8_t* other) {
+  if (page == nullptr) return IsZeroPage(other);
+  if (other == nullptr) return IsZeroPage(page);
+  return std::memcmp(page, other, kPageSize) == 0;
+}
+
 }  // namespace
 
 Diff::Diff(std::shared_ptr<Mapping> mapping, Fd fd, uint64_t file_offset, DiffOptions options)
@@ -71,20 +78,13 @@ void Diff::Add(const Stretch& stretch) {
   for (uint64_t at = stretch.start; at < stretch.end; at += kPageSize) {
     const uint8_t* const page = stretch.data == nullptr ? nullptr : stretch.data + (at - stretch.start);
     const uint8_t* const baseline = stretch.baseline == nullptr ? nullptr : stretch.baseline + (at - stretch.start);
-    const bool is_zero = page == nullptr || IsZeroPage(page);
-    if (is_compared_ && IsUnchanged(page, baseline, is_zero)) continue;
-    if (is_zero) {
+    if (is_compared_ && AreEqual(page, baseline)) continue;
+    if (page == nullptr || IsZeroPage(page)) {
       packer_.AddZeros(at, kPageSize);
     } else {
       packer_.AddPage(at, page);
     }
   }
-}
-
-bool Diff::IsUnchanged(const uint8_t* page, const uint8_t* baseline, bool is_zero) const {
-  if (baseline == nullptr) return is_zero;
-  if (page == nullptr) return IsZeroPage(baseline);
-  return std::memcmp(page, baseline, kPageSize) == 0;
 }
 
 void Diff::LetGo() {

@@ -42,7 +42,6 @@ class Diff : public Work {
   void Look(const PageRange& range);
   Stretch NextStretch(uint64_t from, uint64_t to);
   void Add(const Stretch& stretch);
-  bool IsUnchanged(const uint8_t* page, const uint8_t* baseline, bool is_zero) const;
 
   std::shared_ptr<Mapping> mapping_;
   std::shared_ptr<Mapping> baseline_;

@@ -1,17 +1,25 @@
 #include "digest.h"
 
-// Only here: all of it becomes a part of this file, so that nothing has to be linked or installed to run it.
+// All of it becomes a part of this file, so that nothing has to be linked or installed to run it.
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include <cstring>
-
 #include "page_range.h"
+#include "xxh3_avx2.h"
 
 namespace cryovm {
 
 struct ChunkDigests::State {
   State() { XXH3_128bits_reset(&xxh); }
+
+  void Update(const void* data, size_t size) {
+    static const bool avx2 = __builtin_cpu_supports("avx2");
+    if (avx2) {
+      UpdateXxh3Avx2(&xxh, data, size);
+    } else {
+      XXH3_128bits_update(&xxh, data, size);
+    }
+  }
 
   XXH3_state_t xxh;
 };
@@ -26,8 +34,8 @@ void ChunkDigests::Add(uint64_t offset, const uint8_t* page) {
   if (offset - chunk_start_ >= chunk_bytes_) EndBefore(offset / chunk_bytes_);
   uint64_t number = (offset - chunk_start_) / kPageSize;
   static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
-  XXH3_128bits_update(&state_->xxh, &number, sizeof number);
-  XXH3_128bits_update(&state_->xxh, page, kPageSize);
+  state_->Update(&number, sizeof number);
+  state_->Update(page, kPageSize);
 }
 
 void ChunkDigests::EndBefore(uint64_t chunk) {

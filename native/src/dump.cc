@@ -25,7 +25,6 @@ void Dump::Do() {
     }
     SetScanned(at);
   }
-  file_->Finish();
   written_ = file_->written();
   digests_ = chunks_.Finish(size_);
 }

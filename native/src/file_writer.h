@@ -18,9 +18,6 @@ class FileWriter {
   // Writes parts of memory behind each other from `offset` on. At most IOV_MAX parts; they are used up by it. Throws
   // Failure.
   void Write(iovec* parts, size_t count, uint64_t offset);
-  // Everything is written. Throws Failure.
-  void Finish() { write_back_.Finish(); }
-
   uint64_t written() const { return written_; }
 
  private:

@@ -54,7 +54,6 @@ void PagePacker::Flush() {
 
 void PagePacker::Finish() {
   Flush();
-  if (file_.has_value()) file_->Finish();
   digests_ = chunks_.Finish(packed_);
 }
 

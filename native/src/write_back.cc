@@ -1,21 +1,50 @@
 #include "write_back.h"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <chrono>
+
+#include "failure.h"
 #include "thread.h"
 
 namespace cryovm {
 namespace {
 
 constexpr uint64_t kChunk = 4 * 1024 * 1024;
-// Enough to keep a disk busy. With more the kernel's own throttling begins, which takes time from who writes the file.
-constexpr size_t kUnderWay = 4;
+// Keeps a disk busy. With much more under way the kernel holds back whoever asks for write-back, and who writes the file
+// is slower, too.
+constexpr size_t kUnderWay = 8;
+constexpr auto kPollInterval = std::chrono::microseconds(500);
 
-int SyncRange(int fd, uint64_t start, uint64_t end, unsigned flags) {
-  return sync_file_range(fd, static_cast<off_t>(start), static_cast<off_t>(end - start), flags);
+// From linux/mman.h of 6.5, spelt out so that the addon compiles with older headers.
+constexpr long kSysCachestat = 451;
+struct CachestatRange {
+  uint64_t offset, length;
+};
+struct Cachestat {
+  uint64_t cached, dirty, under_write_back, evicted, recently_evicted;
+};
+
+// Whether some of the range is on its way to the disk now. Kernels that cannot tell say no, and then only hold back by
+// themselves.
+bool IsUnderWriteBack(int fd, uint64_t start, uint64_t end) {
+  CachestatRange range = {start, end - start};
+  Cachestat state = {};
+  return syscall(kSysCachestat, fd, &range, &state, 0) == 0 && state.under_write_back > 0;
 }
 
 }  // namespace
+
+WriteBack::~WriteBack() {
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  changed_.notify_one();
+  JoinThread(thread_);
+}
 
 void WriteBack::Written(uint64_t offset, uint64_t size) {
   if (!possible_) return;
@@ -34,27 +63,26 @@ void WriteBack::Written(uint64_t offset, uint64_t size) {
   try {
     thread_ = StartThread("cryovm flush", [this] { Run(); });
   } catch (const Failure&) {
-    possible_ = false;  // the file is then written to disk when it is synced
+    possible_ = false;
   }
 }
 
 void WriteBack::Run() {
   std::deque<FileRange> under_way;
   FileRange chunk;
-  while (Await(chunk)) {
-    // Not every file can be written back by ranges; syncing the whole tells what is wrong with one that should.
-    if (SyncRange(fd_, chunk.start, chunk.end, SYNC_FILE_RANGE_WRITE) != 0) return;
+  while (Next(chunk)) {
+    if (sync_file_range(fd_, static_cast<off_t>(chunk.start), static_cast<off_t>(chunk.end - chunk.start),
+                        SYNC_FILE_RANGE_WRITE) != 0) {
+      return;  // not possible with every file
+    }
     under_way.push_back(chunk);
-    if (under_way.size() <= kUnderWay) continue;
-    const FileRange oldest = under_way.front();
+    if (under_way.size() < kUnderWay) continue;
+    AwaitWritten(under_way.front());
     under_way.pop_front();
-    if (SyncRange(fd_, oldest.start, oldest.end, SYNC_FILE_RANGE_WAIT_BEFORE) == 0) continue;
-    failure_ = SystemFailure("sync_file_range", errno, "writing the file to disk");
-    return;
   }
 }
 
-bool WriteBack::Await(FileRange& chunk) {
+bool WriteBack::Next(FileRange& chunk) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return ended_ || !chunks_.empty(); });
   if (ended_) return false;
@@ -63,18 +91,12 @@ bool WriteBack::Await(FileRange& chunk) {
   return true;
 }
 
-void WriteBack::Stop() {
-  {
-    const std::lock_guard lock(mutex_);
-    ended_ = true;
+// By asking again and again: a call that waits for the disk could not be ended before the disk is ready.
+void WriteBack::AwaitWritten(const FileRange& chunk) {
+  while (IsUnderWriteBack(fd_, chunk.start, chunk.end)) {
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, kPollInterval, [this] { return ended_; })) return;
   }
-  changed_.notify_one();
-  JoinThread(thread_);
-}
-
-void WriteBack::Finish() {
-  Stop();
-  if (failure_.has_value()) throw *failure_;
 }
 
 }  // namespace cryovm
