@@ -2,8 +2,8 @@
 import { readlinkSync, writeFileSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import { MicroVm } from "../src/index.ts"
-import { openSnapshot } from "../src/snapshot/open.ts"
-import { RUN_NUMBERS, ZEROS } from "../src/snapshot/runs.ts"
+import { openSnapshot } from "../src/snapshot/restore/open.ts"
+import { RUN_NUMBERS, ZEROS } from "../src/snapshot/runs/runs.ts"
 import { CommandedGuest, fillableMib, guestConfig, type Operation } from "./guest.ts"
 
 /** A guest that runs, with all of its memory filled, and whose changes are logged. */

@@ -1,6 +1,6 @@
 /** Memory files without a hole. */
 import { closeSync, openSync, writeSync } from "node:fs"
-import { PAGE_BYTES } from "../src/snapshot/runs.ts"
+import { PAGE_BYTES } from "../src/snapshot/runs/runs.ts"
 import { MEBIBYTE } from "./pages.ts"
 
 const PIECE_BYTES = 4 * MEBIBYTE

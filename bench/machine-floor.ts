@@ -2,7 +2,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
-import { openSnapshot } from "../src/snapshot/open.ts"
+import { openSnapshot } from "../src/snapshot/restore/open.ts"
 import { type Floor, startFloor } from "./floor.ts"
 import { floorState } from "./floor-state.ts"
 import type { Context } from "./scenario.ts"

@@ -1,6 +1,6 @@
 /** Which pages of guest memory a measurement chooses, and what is in them. */
 import type { NativeMemory } from "../src/native.ts"
-import { PAGE_BYTES } from "../src/snapshot/runs.ts"
+import { PAGE_BYTES } from "../src/snapshot/runs/runs.ts"
 
 export const MEBIBYTE = 2 ** 20
 

@@ -15,17 +15,9 @@ export * from "./errors.ts"
 export type { MachineState, MicroVmConfig } from "./machine/config.ts"
 export type { HostProfile } from "./machine/host-profile.ts"
 export { formatHostProfile, parseHostProfile } from "./machine/host-profile-json.ts"
+export { MicroVmService } from "./micro-vm/service.ts"
 export * as MicroVm from "./micro-vm.ts"
-export { MicroVmService } from "./micro-vm-service.ts"
-export type { SectionDifference, SectionVersion } from "./snapshot/compare-sections.ts"
-export type {
-  ComparedSnapshot,
-  CompareOptions,
-  MemoryDifference,
-  SnapshotComparison,
-} from "./snapshot/compare-snapshots.ts"
-export { compareSnapshots } from "./snapshot/compare-snapshots.ts"
-export type { FieldDifference } from "./snapshot/compare-values.ts"
+export { type LineageNode, readLineage as snapshotLineage } from "./snapshot/chain/lineage.ts"
 export {
   checkSnapshot as checkCompatibility,
   measureHost as hostProfile,
@@ -35,24 +27,32 @@ export type { Compatibility, Finding, FindingCode, Severity, Verdict } from "./s
 export type { CompatibilityOptions } from "./snapshot/compatibility/for-restore.ts"
 export type { SnapshotNeeds } from "./snapshot/compatibility/needs.ts"
 export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibility/needs-json.ts"
-export type { DerivedSnapshotInfo } from "./snapshot/derive.ts"
-export type { DumpProgress } from "./snapshot/dump-regions.ts"
-export type { ExportedMemory, ExportOptions } from "./snapshot/export-memory.ts"
-export { exportMemory } from "./snapshot/export-memory.ts"
-export { flatten } from "./snapshot/flatten.ts"
-export type { ImportOptions } from "./snapshot/import-memory.ts"
-export { importMemory } from "./snapshot/import-memory.ts"
 export { describeSnapshot as inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
-export { type LineageNode, readLineage as snapshotLineage } from "./snapshot/lineage.ts"
-export type { OperationOptions } from "./snapshot/operation.ts"
+export type { SectionDifference, SectionVersion } from "./snapshot/operations/compare-sections.ts"
+export type {
+  ComparedSnapshot,
+  CompareOptions,
+  MemoryDifference,
+  SnapshotComparison,
+} from "./snapshot/operations/compare-snapshots.ts"
+export { compareSnapshots } from "./snapshot/operations/compare-snapshots.ts"
+export type { FieldDifference } from "./snapshot/operations/compare-values.ts"
+export type { DerivedSnapshotInfo } from "./snapshot/operations/derive.ts"
+export type { ExportedMemory, ExportOptions } from "./snapshot/operations/export-memory.ts"
+export { exportMemory } from "./snapshot/operations/export-memory.ts"
+export { flatten } from "./snapshot/operations/flatten.ts"
+export type { ImportOptions } from "./snapshot/operations/import-memory.ts"
+export { importMemory } from "./snapshot/operations/import-memory.ts"
+export type { OperationOptions } from "./snapshot/operations/operation.ts"
+export { type RebaseOptions, rebase } from "./snapshot/operations/rebase.ts"
+export { type SnapshotVerification, type VerifyOptions, verifySnapshot } from "./snapshot/operations/verify.ts"
 export type { LinkVerification, SnapshotPart, SnapshotProblem } from "./snapshot/problem.ts"
-export { type RebaseOptions, rebase } from "./snapshot/rebase.ts"
-export type { ResourceOverrides, ResourceProblem } from "./snapshot/resources.ts"
+export type { ResourceOverrides, ResourceProblem } from "./snapshot/restore/resources.ts"
+export type { DumpProgress } from "./snapshot/save/dump-regions.ts"
 export type {
   DiffSnapshotOptions,
   FullSnapshotOptions,
   SnapshotInfo,
   SnapshotOptions,
   SnapshotTimes,
-} from "./snapshot/snapshot-options.ts"
-export { type SnapshotVerification, type VerifyOptions, verifySnapshot } from "./snapshot/verify.ts"
+} from "./snapshot/save/snapshot-options.ts"

@@ -42,14 +42,14 @@ export {
   SnapshotNotFound,
   SnapshotReadFailed,
   SnapshotWriteFailed,
-} from "./snapshot/bundle.ts"
-export { ChainTooLarge, ParentMismatch, ParentMissing, ParentUnreadable } from "./snapshot/chain-errors.ts"
+} from "./snapshot/bundle/bundle.ts"
+export { ChainTooLarge, ParentMismatch, ParentMissing, ParentUnreadable } from "./snapshot/chain/errors.ts"
 export { SnapshotIncompatible } from "./snapshot/compatibility/incompatible.ts"
-export { SnapshotNotDiff } from "./snapshot/export-memory.ts"
-export { MemoryDiffInvalid } from "./snapshot/memory-diff.ts"
-export { ParentOfOtherMachine, SnapshotOptionsInvalid } from "./snapshot/parent.ts"
+export { SnapshotNotDiff } from "./snapshot/operations/export-memory.ts"
 export { SnapshotDamaged } from "./snapshot/problem.ts"
-export { ResourcesRefused } from "./snapshot/resources.ts"
+export { ResourcesRefused } from "./snapshot/restore/resources.ts"
+export { MemoryDiffInvalid } from "./snapshot/runs/memory-diff.ts"
+export { ParentOfOtherMachine, SnapshotOptionsInvalid } from "./snapshot/save/parent.ts"
 export { StateDowngradeLossy, StateInvalid, StateVersionUnsupported } from "./state/component.ts"
 export { DocumentInvalid } from "./state/document.ts"
 export {

@@ -20,7 +20,7 @@ import { Guest } from "./guest/promise.ts"
 import type { MachineState, MicroVmConfig } from "./machine/config.ts"
 import * as Vm from "./micro-vm.ts"
 import { type AbortOptions, run } from "./promise.ts"
-import type { SnapshotInfo, SnapshotOptions } from "./snapshot/snapshot-options.ts"
+import type { SnapshotInfo, SnapshotOptions } from "./snapshot/save/snapshot-options.ts"
 
 export type { BalloonMetrics } from "./devices/balloon/metrics.ts"
 export type { KeepAvailableOptions, PolicyMove } from "./devices/balloon/policy.ts"
@@ -45,14 +45,7 @@ export type { HostProfile } from "./machine/host-profile.ts"
 export { formatHostProfile, parseHostProfile } from "./machine/host-profile-json.ts"
 export type { MicroVmEvent, MicroVmState, RestoreClock, RestoreSettings } from "./micro-vm.ts"
 export type { AbortOptions } from "./promise.ts"
-export type { SectionDifference, SectionVersion } from "./snapshot/compare-sections.ts"
-export type {
-  ComparedSnapshot,
-  CompareOptions,
-  MemoryDifference,
-  SnapshotComparison,
-} from "./snapshot/compare-snapshots.ts"
-export type { FieldDifference } from "./snapshot/compare-values.ts"
+export { type LineageNode, snapshotLineage } from "./snapshot/chain/lineage.ts"
 export {
   checkCompatibility,
   describeNeeds,
@@ -62,25 +55,39 @@ export type { Compatibility, Finding, FindingCode, Severity, Verdict } from "./s
 export type { CompatibilityOptions } from "./snapshot/compatibility/for-restore.ts"
 export type { SnapshotNeeds } from "./snapshot/compatibility/needs.ts"
 export { formatSnapshotNeeds, parseSnapshotNeeds } from "./snapshot/compatibility/needs-json.ts"
-export type { DerivedSnapshotInfo } from "./snapshot/derive.ts"
-export type { DumpProgress } from "./snapshot/dump-regions.ts"
-export type { ExportedMemory, ExportOptions } from "./snapshot/export-memory.ts"
-export type { ImportOptions } from "./snapshot/import-memory.ts"
 export { inspectSnapshot, type SnapshotDescription } from "./snapshot/inspect.ts"
-export { type LineageNode, snapshotLineage } from "./snapshot/lineage.ts"
-export type { OperationOptions } from "./snapshot/operation.ts"
+export type { SectionDifference, SectionVersion } from "./snapshot/operations/compare-sections.ts"
+export type {
+  ComparedSnapshot,
+  CompareOptions,
+  MemoryDifference,
+  SnapshotComparison,
+} from "./snapshot/operations/compare-snapshots.ts"
+export type { FieldDifference } from "./snapshot/operations/compare-values.ts"
+export type { DerivedSnapshotInfo } from "./snapshot/operations/derive.ts"
+export type { ExportedMemory, ExportOptions } from "./snapshot/operations/export-memory.ts"
+export type { ImportOptions } from "./snapshot/operations/import-memory.ts"
+export type { OperationOptions } from "./snapshot/operations/operation.ts"
+export {
+  compareSnapshots,
+  exportMemory,
+  flatten,
+  importMemory,
+  rebase,
+  verifySnapshot,
+} from "./snapshot/operations/promise.ts"
+export type { RebaseOptions } from "./snapshot/operations/rebase.ts"
+export type { SnapshotVerification, VerifyOptions } from "./snapshot/operations/verify.ts"
 export type { LinkVerification, SnapshotPart, SnapshotProblem } from "./snapshot/problem.ts"
-export { compareSnapshots, exportMemory, flatten, importMemory, rebase, verifySnapshot } from "./snapshot/promise.ts"
-export type { RebaseOptions } from "./snapshot/rebase.ts"
-export type { ResourceOverrides, ResourceProblem } from "./snapshot/resources.ts"
+export type { ResourceOverrides, ResourceProblem } from "./snapshot/restore/resources.ts"
+export type { DumpProgress } from "./snapshot/save/dump-regions.ts"
 export type {
   DiffSnapshotOptions,
   FullSnapshotOptions,
   SnapshotInfo,
   SnapshotOptions,
   SnapshotTimes,
-} from "./snapshot/snapshot-options.ts"
-export type { SnapshotVerification, VerifyOptions } from "./snapshot/verify.ts"
+} from "./snapshot/save/snapshot-options.ts"
 
 /** The serial console, COM1 of the guest. */
 export interface Console {

@@ -8,15 +8,15 @@ import { GuestAgent } from "./guest/agent.ts"
 import { prepareBoot } from "./machine/boot-machine.ts"
 import type { MicroVmConfig } from "./machine/config.ts"
 import { runAfterRestore } from "./micro-vm/after-restore.ts"
+import type { MicroVm, RestoreError, RestoreOptions } from "./micro-vm/api.ts"
 import { buildBooted, buildRestored } from "./micro-vm/build.ts"
 import { type Foundation, type MachineHandlers, makeGeneration } from "./micro-vm/generation.ts"
 import { lastingBalloon } from "./micro-vm/lasting-balloon.ts"
 import { type Life, makeLife } from "./micro-vm/life.ts"
 import { rollBack } from "./micro-vm/roll-back.ts"
-import type { MicroVm, RestoreError, RestoreOptions } from "./micro-vm-api.ts"
 import { LifecycleState } from "./state/lifecycle.ts"
 
-export * from "./micro-vm-api.ts"
+export * from "./micro-vm/api.ts"
 
 /** What its users see of a life; always the machine of the moment. */
 const microVmOf = (life: Life): MicroVm => {

@@ -1,8 +1,8 @@
 import { closeSync, fdatasyncSync, ftruncateSync, openSync, unlinkSync } from "node:fs"
 import { join } from "node:path"
 import type { NativeMemory } from "../../src/native.ts"
-import { DIGEST_CHUNK_BYTES } from "../../src/snapshot/memory-diff.ts"
-import { PAGE_BYTES } from "../../src/snapshot/runs.ts"
+import { DIGEST_CHUNK_BYTES } from "../../src/snapshot/runs/memory-diff.ts"
+import { PAGE_BYTES } from "../../src/snapshot/runs/runs.ts"
 import { fill, MEBIBYTE, touch } from "../pages.ts"
 import { now, type Scenario, type Steps } from "../scenario.ts"
 

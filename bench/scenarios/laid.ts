@@ -1,7 +1,7 @@
 import { closeSync, openSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { NativeRuns } from "../../src/native.ts"
-import { PAGE_BYTES, RUN_NUMBERS } from "../../src/snapshot/runs.ts"
+import { PAGE_BYTES, RUN_NUMBERS } from "../../src/snapshot/runs/runs.ts"
 import { writeDataFile } from "../data-file.ts"
 import { MEBIBYTE } from "../pages.ts"
 import { type Context, now, type Scenario, type Steps } from "../scenario.ts"

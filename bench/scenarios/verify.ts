@@ -1,6 +1,6 @@
 import { closeSync, openSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { DIGEST_CHUNK_BYTES } from "../../src/snapshot/memory-diff.ts"
+import { DIGEST_CHUNK_BYTES } from "../../src/snapshot/runs/memory-diff.ts"
 import { writeDataFile } from "../data-file.ts"
 import { MEBIBYTE } from "../pages.ts"
 import { type Context, now, type Scenario } from "../scenario.ts"

@@ -15,8 +15,8 @@ import { applyPausedTime, capturePausedTime, type PausedTime } from "../machine/
 import type { Machine, MachineOptions } from "../machine/machine.ts"
 import { describeVcpuFailure } from "../machine/vcpu-failure.ts"
 import { type KvmError, type NativeHostProbe, type NativeVcpuStop, toKvmError } from "../native.ts"
-import type { MemoryHistory } from "../snapshot/memory-history.ts"
-import type { PausedMachine } from "../snapshot/write.ts"
+import type { MemoryHistory } from "../snapshot/save/memory-history.ts"
+import type { PausedMachine } from "../snapshot/save/write.ts"
 import { agentChannel } from "./agent-channel.ts"
 
 /** What a generation is made of. */

@@ -8,10 +8,9 @@ import * as PubSub from "effect/PubSub"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { VcpuFailed } from "../machine/errors.ts"
-import { type MicroVmEvent, stateName } from "../micro-vm-api.ts"
 import type { KvmError } from "../native.ts"
-import type { SnapshotInfo, SnapshotOptions, SnapshotWriteError } from "../snapshot/snapshot-options.ts"
-import { type SnapshotSource, writeSnapshot } from "../snapshot/write.ts"
+import type { SnapshotInfo, SnapshotOptions } from "../snapshot/save/snapshot-options.ts"
+import { type SnapshotSource, type SnapshotWriteError, writeSnapshot } from "../snapshot/save/write.ts"
 import {
   type Lifecycle,
   LifecycleEvent,
@@ -21,6 +20,7 @@ import {
   type WrongState,
   wrongState,
 } from "../state/lifecycle.ts"
+import { type MicroVmEvent, stateName } from "./api.ts"
 import type { Generation } from "./generation.ts"
 
 const EVENTS_KEPT = 256

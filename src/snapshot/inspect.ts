@@ -7,9 +7,9 @@ import * as Effect from "effect/Effect"
 import { type HostProfile, unpackHostProfile } from "../machine/host-profile.ts"
 import { type AbortOptions, run } from "../promise.ts"
 import type { Manifest } from "../state/manifest.ts"
-import { openMemoryFile, readHead, type SnapshotHead, STATE_FILE, type StateReadError } from "./bundle.ts"
-import { readRunTable } from "./run-table.ts"
-import { RUN_NUMBERS, ZEROS } from "./runs.ts"
+import { openMemoryFile, readHead, type SnapshotHead, STATE_FILE, type StateReadError } from "./bundle/bundle.ts"
+import { readRunTable } from "./runs/run-table.ts"
+import { RUN_NUMBERS, ZEROS } from "./runs/runs.ts"
 
 /** A snapshot's manifest, with where it is and what it takes on disk. */
 export interface SnapshotDescription extends Omit<Manifest, "host"> {

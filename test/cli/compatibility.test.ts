@@ -11,7 +11,7 @@ import {
   parseHostProfile,
   parseSnapshotNeeds,
 } from "../../src/index.ts"
-import { MEMORY_FILE, STATE_FILE } from "../../src/snapshot/bundle.ts"
+import { MEMORY_FILE, STATE_FILE } from "../../src/snapshot/bundle/bundle.ts"
 import { encodeEnvelope } from "../../src/state/envelope.ts"
 import { sampleEnvelope } from "../state/samples.ts"
 import { sampleHost, sampleNeeds, withoutBits } from "../support/compatibility.ts"

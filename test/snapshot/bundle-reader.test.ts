@@ -29,7 +29,7 @@ import {
   SnapshotReadFailed,
   STATE_FILE,
   writeBundleFile,
-} from "../../src/snapshot/bundle.ts"
+} from "../../src/snapshot/bundle/bundle.ts"
 import { encodeEnvelope } from "../../src/state/envelope.ts"
 import { StateCorrupt, StateNotCryovm, StateTooLarge, StateTruncated } from "../../src/state/envelope-errors.ts"
 import { sampleEnvelope } from "../state/samples.ts"

@@ -30,8 +30,8 @@ import {
   SnapshotWriteFailed,
   STATE_FILE,
   writeBundleFile,
-} from "../../src/snapshot/bundle.ts"
-import { STALE_AFTER_MILLISECONDS, sweepTemporaries, temporaryPath } from "../../src/snapshot/bundle-temporary.ts"
+} from "../../src/snapshot/bundle/bundle.ts"
+import { STALE_AFTER_MILLISECONDS, sweepTemporaries, temporaryPath } from "../../src/snapshot/bundle/temporary.ts"
 import { encodeEnvelope } from "../../src/state/envelope.ts"
 import { sampleEnvelope } from "../state/samples.ts"
 
@@ -350,7 +350,7 @@ for (const errnoName of ["EINVAL", "ENOSYS"]) {
 
 /** Starts a process that replaces a snapshot again and again; gives it once it has begun. */
 const overwriter = async (dir: string) => {
-  const module = fileURLToPath(new URL("../../src/snapshot/bundle.js", import.meta.url))
+  const module = fileURLToPath(new URL("../../src/snapshot/bundle/bundle.js", import.meta.url))
   const program = `
     import { publishBundle, writeBundleFile } from ${JSON.stringify(module)}
     import * as Effect from "effect/Effect"
@@ -393,7 +393,7 @@ test("an overwrite killed at any moment leaves a complete snapshot under the nam
 
 /** Starts a process that publishes and stops for ever in the middle; gives it once it is there. */
 const stuckWriter = async (dir: string) => {
-  const module = fileURLToPath(new URL("../../src/snapshot/bundle.js", import.meta.url))
+  const module = fileURLToPath(new URL("../../src/snapshot/bundle/bundle.js", import.meta.url))
   const program = `
     import { publishBundle, writeBundleFile } from ${JSON.stringify(module)}
     import * as Effect from "effect/Effect"

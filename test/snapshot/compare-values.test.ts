@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
-import { valueDifferences } from "../../src/snapshot/compare-values.ts"
+import { valueDifferences } from "../../src/snapshot/operations/compare-values.ts"
 
 const differences = (a: unknown, b: unknown) => [...valueDifferences(a, b)]
 

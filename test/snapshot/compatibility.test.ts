@@ -2,14 +2,14 @@
 import { test } from "uvu"
 import * as assert from "uvu/assert"
 import type { HostProfile } from "../../src/machine/host-profile.ts"
-import { SnapshotInconsistent } from "../../src/snapshot/bundle.ts"
-import { ChainTooLarge, ParentMismatch, ParentMissing, ParentUnreadable } from "../../src/snapshot/chain-errors.ts"
+import { SnapshotInconsistent } from "../../src/snapshot/bundle/bundle.ts"
+import { ChainTooLarge, ParentMismatch, ParentMissing, ParentUnreadable } from "../../src/snapshot/chain/errors.ts"
 import { compare } from "../../src/snapshot/compatibility/compare.ts"
 import type { MemoryFileFact, SnapshotFacts } from "../../src/snapshot/compatibility/facts.ts"
 import type { FindingCode, Severity, Verdict } from "../../src/snapshot/compatibility/finding.ts"
 import type { SnapshotNeeds, VcpuNeeds } from "../../src/snapshot/compatibility/needs.ts"
-import type { FileFact } from "../../src/snapshot/file-fact.ts"
-import type { ResolvedResource, ResourceProblem } from "../../src/snapshot/resources.ts"
+import type { FileFact } from "../../src/snapshot/restore/file-fact.ts"
+import type { ResolvedResource, ResourceProblem } from "../../src/snapshot/restore/resources.ts"
 import { sampleHost, sampleNeeds, withCapability, withoutBits } from "../support/compatibility.ts"
 
 interface Case {

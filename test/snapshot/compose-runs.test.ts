@@ -2,8 +2,8 @@ import fc from "fast-check"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
 import type { NativeRuns } from "../../src/native.ts"
-import { composeRuns, runsWithin } from "../../src/snapshot/compose-runs.ts"
-import { PAGE_BYTES, ZEROS } from "../../src/snapshot/runs.ts"
+import { composeRuns, runsWithin } from "../../src/snapshot/runs/compose-runs.ts"
+import { PAGE_BYTES, ZEROS } from "../../src/snapshot/runs/runs.ts"
 import { diffRuns, listOf } from "../support/runs.ts"
 
 /** Where each page of memory comes from, one by one: `[file, offset in it]`; `undefined` for the memory below. */

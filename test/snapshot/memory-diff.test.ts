@@ -10,8 +10,8 @@ import {
   MemoryDiffInvalid,
   type RunTableLayout,
   runTableBytes,
-} from "../../src/snapshot/memory-diff.ts"
-import { PAGE_BYTES, ZEROS } from "../../src/snapshot/runs.ts"
+} from "../../src/snapshot/runs/memory-diff.ts"
+import { PAGE_BYTES, ZEROS } from "../../src/snapshot/runs/runs.ts"
 import { thrownBy } from "../state/samples.ts"
 import { type DiffRuns, diffRuns, listOf } from "../support/runs.ts"
 

@@ -2,7 +2,7 @@ import { test } from "uvu"
 import * as assert from "uvu/assert"
 import type { DirtyLog } from "../../src/memory/dirty-log.ts"
 import type { PageBitmaps } from "../../src/memory/page-bitmap.ts"
-import { MemoryHistory } from "../../src/snapshot/memory-history.ts"
+import { MemoryHistory } from "../../src/snapshot/save/memory-history.ts"
 import { bitmapOf } from "../support/page-sets.ts"
 
 const SIZE = 100 * 4096

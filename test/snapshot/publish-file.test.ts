@@ -5,9 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
-import { SnapshotExists, SnapshotWriteFailed } from "../../src/snapshot/bundle.ts"
-import { temporaryPath } from "../../src/snapshot/bundle-temporary.ts"
-import { publishFile } from "../../src/snapshot/publish-file.ts"
+import { SnapshotExists, SnapshotWriteFailed } from "../../src/snapshot/bundle/bundle.ts"
+import { publishFile } from "../../src/snapshot/bundle/publish-file.ts"
+import { temporaryPath } from "../../src/snapshot/bundle/temporary.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 const publishText = (path: string, text: string, options?: { readonly overwrite?: boolean }) =>

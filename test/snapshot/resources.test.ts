@@ -6,14 +6,14 @@ import { join, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
-import { lookAtTap, resourceKinds } from "../../src/snapshot/resource-kinds.ts"
+import { lookAtTap, resourceKinds } from "../../src/snapshot/restore/resource-kinds.ts"
 import {
   lookAtResources,
   MAXIMUM_RESOURCES,
   type ResourceOverrides,
   ResourcesRefused,
   resolveResources,
-} from "../../src/snapshot/resources.ts"
+} from "../../src/snapshot/restore/resources.ts"
 import type { Manifest } from "../../src/state/manifest.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 

@@ -11,9 +11,9 @@ import {
   writeSync,
 } from "node:fs"
 import { basename, dirname, join } from "node:path"
-import { MEMORY_FILE, STATE_FILE } from "../../src/snapshot/bundle.ts"
-import { DIFF_FILE, DIGEST_CHUNK_BYTES, encodeRunTable, runTableBytes } from "../../src/snapshot/memory-diff.ts"
-import { PAGE_BYTES, ZEROS } from "../../src/snapshot/runs.ts"
+import { MEMORY_FILE, STATE_FILE } from "../../src/snapshot/bundle/bundle.ts"
+import { DIFF_FILE, DIGEST_CHUNK_BYTES, encodeRunTable, runTableBytes } from "../../src/snapshot/runs/memory-diff.ts"
+import { PAGE_BYTES, ZEROS } from "../../src/snapshot/runs/runs.ts"
 import { componentsOf, decodeEnvelope, encodeEnvelope, readHeader, type Section } from "../../src/state/envelope.ts"
 import type { Manifest } from "../../src/state/manifest.ts"
 import { sampleManifest, sampleSections } from "../state/samples.ts"

@@ -5,9 +5,9 @@
 import { readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import * as Effect from "effect/Effect"
-import { readManifest } from "../../src/snapshot/bundle.ts"
-import { decodeRunTable } from "../../src/snapshot/memory-diff.ts"
-import { PAGE_BYTES, ZEROS } from "../../src/snapshot/runs.ts"
+import { readManifest } from "../../src/snapshot/bundle/bundle.ts"
+import { decodeRunTable } from "../../src/snapshot/runs/memory-diff.ts"
+import { PAGE_BYTES, ZEROS } from "../../src/snapshot/runs/runs.ts"
 import type { Manifest } from "../../src/state/manifest.ts"
 import { listOf, type Run } from "./runs.ts"
 

@@ -1,7 +1,7 @@
 /** Runs of pages as random values, and what they mean page by page. */
 import fc from "fast-check"
 import type { NativeRuns } from "../../src/native.ts"
-import { PAGE_BYTES, RUN_NUMBERS, ZEROS } from "../../src/snapshot/runs.ts"
+import { PAGE_BYTES, RUN_NUMBERS, ZEROS } from "../../src/snapshot/runs/runs.ts"
 
 export interface DiffRuns {
   readonly runs: NativeRuns

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as assert from "uvu/assert"
-import { readStateFile } from "../../src/snapshot/bundle.ts"
+import { readStateFile } from "../../src/snapshot/bundle/bundle.ts"
 import { differingPages } from "./flat-memory.ts"
 
 const stateOf = (dir: string) => Effect.runPromise(readStateFile(dir))

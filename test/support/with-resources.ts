@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
-import { readStateFile, STATE_FILE } from "../../src/snapshot/bundle.ts"
+import { readStateFile, STATE_FILE } from "../../src/snapshot/bundle/bundle.ts"
 import { encodeEnvelope } from "../../src/state/envelope.ts"
 import type { Manifest } from "../../src/state/manifest.ts"
 

@@ -1,6 +1,6 @@
 /** All checks together: pure, from what a snapshot needs and what a host is to a verdict. */
 import type { HostProfile } from "../../machine/host-profile.ts"
-import type { ResolvedResource } from "../resources.ts"
+import type { ResolvedResource } from "../restore/resources.ts"
 import { checkArchitecture } from "./checks/architecture.ts"
 import { checkCapabilities } from "./checks/capabilities.ts"
 import { checkChain } from "./checks/chain.ts"

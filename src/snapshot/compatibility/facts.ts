@@ -2,10 +2,10 @@
 import { stat } from "node:fs/promises"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
-import type { SnapshotHead } from "../bundle.ts"
-import { type FileFact, factOf } from "../file-fact.ts"
-import { lookAtResources, type ResourceFindings, type ResourceOptions } from "../resources.ts"
-import { type ChainOptions, type WalkError, walkChain } from "../walk-chain.ts"
+import type { SnapshotHead } from "../bundle/bundle.ts"
+import { type ChainOptions, type WalkError, walkChain } from "../chain/walk-chain.ts"
+import { type FileFact, factOf } from "../restore/file-fact.ts"
+import { lookAtResources, type ResourceFindings, type ResourceOptions } from "../restore/resources.ts"
 
 /** A memory file, and what it should be. */
 export interface MemoryFileFact {

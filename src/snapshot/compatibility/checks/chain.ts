@@ -1,4 +1,4 @@
-import type { WalkError } from "../../walk-chain.ts"
+import type { WalkError } from "../../chain/walk-chain.ts"
 import type { SnapshotFacts } from "../facts.ts"
 import type { Finding } from "../finding.ts"
 import type { SnapshotNeeds } from "../needs.ts"

@@ -1,5 +1,5 @@
 /** What a snapshot's machine needs outside of the snapshot. */
-import type { ResolvedResource, ResourceFindings, ResourceProblem } from "../../resources.ts"
+import type { ResolvedResource, ResourceFindings, ResourceProblem } from "../../restore/resources.ts"
 import type { SnapshotFacts } from "../facts.ts"
 import type { Finding } from "../finding.ts"
 import type { SnapshotNeeds } from "../needs.ts"
