@@ -34,15 +34,19 @@ const startPair = async (context: Context, memoryMib: number): Promise<Pair> => 
   const own = await startFilled(memoryMib)
   const dir = join(folderOf(context), `${memoryMib}-0`)
   await own.vm.snapshot({ dir })
+  await own.vm.pause()
   const pair = { memoryMib, own, floor: await machineFloor(context, dir), dirs: [dir] }
   pairs.push(pair)
   return pair
 }
 
 const pauseOwn = async (context: Context, { memoryMib, own, dirs }: Pair, dirtyMib: number): Promise<number> => {
+  await own.vm.resume()
   await own.guest.command("pages", dirtyMib)
   const dir = join(folderOf(context), `${memoryMib}-${dirs.length}`)
   const { milliseconds, writtenBytes } = await own.vm.snapshot({ dir, type: "diff", parent: dirs.at(-1)! })
+  // While it waits it takes a processor, which others are measured on.
+  await own.vm.pause()
   dirs.push(dir)
   // The guest writes to its own data and stack, too.
   if (Math.round(writtenBytes / 2 ** 20) !== dirtyMib) throw new Error(`${writtenBytes} bytes of ${dirtyMib} MiB`)
