@@ -1,4 +1,5 @@
 /** Which pages of guest memory a measurement chooses, and what is in them. */
+import { setTimeout as sleep } from "node:timers/promises"
 import type { NativeMemory } from "../src/native.ts"
 import { PAGE_BYTES } from "../src/snapshot/runs/runs.ts"
 
@@ -38,3 +39,9 @@ export const touch = (memory: NativeMemory, pages: readonly number[], value: num
     window[at - start] = value
   }
 }
+
+/**
+ * Waits, after windows were filled, before something is measured: they make V8 collect garbage, and while its threads
+ * run, they take a processor, and each page given back interrupts it.
+ */
+export const settle = (): Promise<void> => sleep(20)

@@ -4,7 +4,7 @@ import type { NativeCandidates, NativeMemory } from "../../src/native.ts"
 import { DIGEST_CHUNK_BYTES } from "../../src/snapshot/runs/memory-diff.ts"
 import { PAGE_BYTES } from "../../src/snapshot/runs/runs.ts"
 import { writeDataFile } from "../data-file.ts"
-import { bitmapOf, chosenPages, fill, MEBIBYTE, touch } from "../pages.ts"
+import { bitmapOf, chosenPages, fill, MEBIBYTE, settle, touch } from "../pages.ts"
 import { type Context, now, type Scenario } from "../scenario.ts"
 
 const percents = [1, 10, 50]
@@ -62,6 +62,7 @@ export const diff: Scenario = {
     const pages = pagesOf(context)
     const memory = context.native.mapMemory(pages * PAGE_BYTES, { kind: "anonymous" })
     fill(memory, 0, memory.size, 0xa5)
+    await settle()
     const steps: Record<string, number> = {}
     for (const percent of percents) {
       const chosen = chosenPages(pages, percent)
@@ -94,6 +95,7 @@ export const written: Scenario = {
       const chosen = chosenPages(pages, percent)
       const memory = context.native.mapMemory(pages * PAGE_BYTES, { kind: "file", fd, offset: 0 })
       touch(memory, chosen, 1)
+      await settle()
       steps[stepOf(percent)] = await timeDiff(context, memory, "written", chosen.length)
       steps[withDigests(percent)] = await timeDiff(context, memory, "written", chosen.length, DIGEST_CHUNK_BYTES)
       memory.close()

@@ -1,7 +1,7 @@
 import { closeSync, openSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import type { NativeAddon, NativeMemorySource } from "../../src/native.ts"
+import { settle } from "../pages.ts"
 import { now, type Scenario } from "../scenario.ts"
 
 const page = 4096
@@ -28,8 +28,7 @@ const discardOnce = async (
     ranges[2 * index] = index * stride
     ranges[2 * index + 1] = length
   }
-  // The window makes V8 collect garbage; while its threads run, each page given back interrupts the other processor.
-  await sleep(20)
+  await settle()
   const start = now()
   const { discardedBytes } = memory.discard(ranges)
   const took = now() - start

@@ -3,7 +3,7 @@ import { join } from "node:path"
 import type { NativeMemory } from "../../src/native.ts"
 import { DIGEST_CHUNK_BYTES } from "../../src/snapshot/runs/memory-diff.ts"
 import { PAGE_BYTES } from "../../src/snapshot/runs/runs.ts"
-import { fill, MEBIBYTE, touch } from "../pages.ts"
+import { fill, MEBIBYTE, settle, touch } from "../pages.ts"
 import { now, type Scenario, type Steps } from "../scenario.ts"
 
 /** The least of its size is written and hashed in time that a target can speak of. */
@@ -64,8 +64,10 @@ export const dump: Scenario = {
     fill(memory, 0, size / 4, 0xa5)
     const zeros = Array.from({ length: size / 8 / PAGE_BYTES }, (_, index) => size / 4 / PAGE_BYTES + index)
     touch(memory, zeros, 0)
+    await settle()
     const mixed = await dumpBoth("mixed")
     fill(memory, 0, size, 0xa5)
+    await settle()
     const full = await dumpBoth("all data")
     memory.close()
     return { ...mixed, ...full }
