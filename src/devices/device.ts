@@ -59,7 +59,7 @@ export interface VirtioResources {
 /** Something with state, that is saved and restored while the machine is paused. */
 export interface Stateful<T> {
   readonly component: Component<T>
-  /** The state in its wire shape. The device was quiesced before. */
+  /** The state in its wire shape, a value that later changes of the device do not reach. The device was quiesced before. */
   save(): T
   /**
    * Takes over a state. Fails, leaving the device as it was, where the state contradicts itself. The device is

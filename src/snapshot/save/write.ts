@@ -15,7 +15,7 @@ import { type HostProfile, packHostProfile } from "../../machine/host-profile.ts
 import type { PausedTime } from "../../machine/kvm/paused-time.ts"
 import type { Machine } from "../../machine/machine.ts"
 import { type KvmError, type NativeHostProbe, toKvmError } from "../../native.ts"
-import { componentsOf, encodeEnvelope, readHeader } from "../../state/envelope.ts"
+import { componentsOf, encodeEnvelope, readHeader, type Section } from "../../state/envelope.ts"
 import { ARCHITECTURE, type Manifest } from "../../state/manifest.ts"
 import { packageVersion } from "../../version.ts"
 import {
@@ -33,7 +33,7 @@ import { fullMemory } from "./full-memory.ts"
 import type { MemoryHistory } from "./memory-history.ts"
 import type { MemoryFile, MemoryWriter } from "./memory-writer.ts"
 import { findChanges, openParent, type Parent, type ParentError } from "./parent.ts"
-import { saveMachine } from "./save-machine.ts"
+import { saveMachine, sectionsOf } from "./save-machine.ts"
 import type { SnapshotInfo, SnapshotOptions } from "./snapshot-options.ts"
 
 /** Why a snapshot could not be written. */
@@ -98,13 +98,13 @@ const capture = (
   Effect.gen(function* () {
     const began = performance.now()
     const createdAt = new Date().toISOString()
-    const sections = yield* saveMachine(machine, machineState, probe.msrIndices, time)
+    const saved = yield* saveMachine(machine, machineState, probe.msrIndices, time)
     yield* Effect.try({ try: () => history.begin(), catch: toKvmError })
     onBegun(history)
     const stateSaved = performance.now()
     const finish = yield* writer.dump(file, machine.memory, onProgress)
     const milliseconds = { state: stateSaved - began, memory: performance.now() - stateSaved }
-    return { createdAt, machineState, host, sections, finish, tracking: writer.tracking, milliseconds }
+    return { createdAt, host, saved, finish, tracking: writer.tracking, milliseconds }
   })
 
 /** Writes the memory file. Gives what the state file is made of. */
@@ -130,7 +130,8 @@ const writeMemory = <E>(source: SnapshotSource<E>, parent: Parent | undefined, t
   })
 
 const manifestOf = (
-  { createdAt, machineState, host, sections, memory }: Effect.Success<ReturnType<typeof writeMemory>>,
+  { createdAt, host, saved, memory }: Effect.Success<ReturnType<typeof writeMemory>>,
+  sections: readonly Section[],
   parent: Parent | undefined,
 ): Manifest => ({
   producer: { name: "cryovm", version: packageVersion },
@@ -139,9 +140,9 @@ const manifestOf = (
   type: parent === undefined ? "full" : "diff",
   architecture: ARCHITECTURE,
   machine: {
-    vcpuCount: machineState.vcpus,
-    memoryBytes: machineState.memoryMib * MIB,
-    ...(machineState.label === undefined ? {} : { label: machineState.label }),
+    vcpuCount: saved.machine.vcpus,
+    memoryBytes: saved.machine.memoryMib * MIB,
+    ...(saved.machine.label === undefined ? {} : { label: saved.machine.label }),
   },
   memory: memory.layout,
   components: componentsOf(sections),
@@ -172,9 +173,9 @@ export const writeSnapshot = <E>(
       Effect.gen(function* () {
         const began = performance.now()
         const written = yield* writeMemory(source, parent, temporary, watchers)
-        const { sections, memory } = written
-        const manifest = manifestOf(written, parent)
-        const { digests } = memory
+        const sections = sectionsOf(written.saved)
+        const manifest = manifestOf(written, sections, parent)
+        const { digests } = written.memory
         const memoryDigests = { algorithm: "xxh3-128-pages", chunkBytes: DIGEST_CHUNK_BYTES, digests } as const
         const state = encodeEnvelope({ manifest, sections, memoryDigests })
         yield* writeBundleFile(temporary, STATE_FILE, state)
