@@ -29,16 +29,17 @@ interface Container {
   key: boolean
 }
 
-type Shape =
-  | { readonly type: "scalar" | "string" | "bytes"; readonly length: number }
-  | { readonly type: "array" | "map"; readonly length: number }
-
 /** Fixed number of bytes after the first, by type byte from 0xca. */
 const NUMBER_BYTES = [4, 8, 1, 2, 4, 8, 1, 2, 4, 8] as const
 
+type Kind = "scalar" | "string" | "bytes" | "array" | "map"
+
+/** Looks at every value of a state, so that it makes no object for one. */
 class Walker {
   readonly #bytes: Buffer
   #at = 0
+  /** Of the value whose head was read last: bytes of a scalar, string or bytes, elements of an array or map. */
+  #length = 0
 
   constructor(bytes: Uint8Array) {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -49,18 +50,18 @@ class Walker {
     do {
       const parent = open.at(-1)
       const isKey = parent?.key === true
-      const shape = this.#shape()
-      if (isKey && shape.type !== "string") throw this.#invalid("a map key that is not a string")
-      if (shape.type === "array" || shape.type === "map") {
-        const values = shape.type === "map" ? shape.length * 2 : shape.length
+      const kind = this.#head()
+      if (isKey && kind !== "string") throw this.#invalid("a map key that is not a string")
+      if (kind === "array" || kind === "map") {
+        const isMap = kind === "map"
+        const values = isMap ? this.#length * 2 : this.#length
         if (values > this.#bytes.length - this.#at) throw this.#invalid("more elements claimed than there are bytes")
         if (open.length >= MAXIMUM_DEPTH) throw this.#invalid(`nesting deeper than ${MAXIMUM_DEPTH}`)
         if (parent !== undefined) this.#count(parent)
-        open.push({ left: values, keys: shape.type === "map" ? new Set() : undefined, key: shape.type === "map" })
+        open.push({ left: values, keys: isMap ? new Set() : undefined, key: isMap })
       } else {
-        const content = this.#take(shape.length)
-        if (shape.type === "string" && !isUtf8(content)) throw this.#invalid("text that is not UTF-8")
-        if (isKey) this.#key(parent, content)
+        const start = this.#take(this.#length)
+        if (kind === "string") this.#text(start, isKey ? parent : undefined)
         if (parent !== undefined) this.#count(parent)
       }
       while (open.at(-1)?.left === 0) open.pop()
@@ -73,39 +74,49 @@ class Walker {
     if (parent.keys !== undefined) parent.key = !parent.key
   }
 
-  #key(parent: Container, content: Buffer): void {
+  /** Text from `start` to here, and the map that it is a key of. */
+  #text(start: number, keyOf: Container | undefined): void {
+    const content = this.#bytes.subarray(start, this.#at)
+    if (!isUtf8(content)) throw this.#invalid("text that is not UTF-8")
+    if (keyOf === undefined) return
     const key = content.toString("latin1")
     if (key === "__proto__") throw this.#invalid("the key __proto__")
-    if (parent.keys?.has(key)) throw this.#invalid(`the key ${JSON.stringify(content.toString())} twice`)
-    parent.keys?.add(key)
+    if (keyOf.keys?.has(key)) throw this.#invalid(`the key ${JSON.stringify(content.toString())} twice`)
+    keyOf.keys?.add(key)
   }
 
-  #shape(): Shape {
+  #head(): Kind {
     const first = this.#unsigned(1)
-    if (first <= 0x7f || first >= 0xe0) return { type: "scalar", length: 0 }
-    if (first <= 0x8f) return { type: "map", length: first & 0x0f }
-    if (first <= 0x9f) return { type: "array", length: first & 0x0f }
-    if (first <= 0xbf) return { type: "string", length: first & 0x1f }
-    if (first === 0xc0 || first === 0xc2 || first === 0xc3) return { type: "scalar", length: 0 }
-    if (first >= 0xc4 && first <= 0xc6) return { type: "bytes", length: this.#unsigned(2 ** (first - 0xc4)) }
-    if (first >= 0xca && first <= 0xd3) return { type: "scalar", length: NUMBER_BYTES[first - 0xca] ?? 0 }
-    if (first >= 0xd9 && first <= 0xdb) return { type: "string", length: this.#unsigned(2 ** (first - 0xd9)) }
-    if (first === 0xdc || first === 0xdd) return { type: "array", length: this.#unsigned(2 ** (first - 0xdb)) }
-    if (first === 0xde || first === 0xdf) return { type: "map", length: this.#unsigned(2 ** (first - 0xdd)) }
+    this.#length = 0
+    if (first <= 0x7f || first >= 0xe0) return "scalar"
+    if (first <= 0x8f) return this.#is("map", first & 0x0f)
+    if (first <= 0x9f) return this.#is("array", first & 0x0f)
+    if (first <= 0xbf) return this.#is("string", first & 0x1f)
+    if (first === 0xc0 || first === 0xc2 || first === 0xc3) return "scalar"
+    if (first >= 0xc4 && first <= 0xc6) return this.#is("bytes", this.#unsigned(2 ** (first - 0xc4)))
+    if (first >= 0xca && first <= 0xd3) return this.#is("scalar", NUMBER_BYTES[first - 0xca] ?? 0)
+    if (first >= 0xd9 && first <= 0xdb) return this.#is("string", this.#unsigned(2 ** (first - 0xd9)))
+    if (first === 0xdc || first === 0xdd) return this.#is("array", this.#unsigned(2 ** (first - 0xdb)))
+    if (first === 0xde || first === 0xdf) return this.#is("map", this.#unsigned(2 ** (first - 0xdd)))
     throw this.#invalid(`the type byte 0x${first.toString(16)}`)
   }
 
-  #unsigned(length: number): number {
-    const at = this.#at
-    this.#take(length)
-    return this.#bytes.readUIntBE(at, length)
+  #is(kind: Kind, length: number): Kind {
+    this.#length = length
+    return kind
   }
 
-  #take(length: number): Buffer {
-    if (length > this.#bytes.length - this.#at) throw this.#invalid("an end in the middle of a value")
-    const taken = this.#bytes.subarray(this.#at, this.#at + length)
-    this.#at += length
-    return taken
+  #unsigned(length: number): number {
+    const at = this.#take(length)
+    return length === 1 ? (this.#bytes[at] as number) : this.#bytes.readUIntBE(at, length)
+  }
+
+  /** Passes over bytes, and gives where they begin. */
+  #take(length: number): number {
+    const at = this.#at
+    if (length > this.#bytes.length - at) throw this.#invalid("an end in the middle of a value")
+    this.#at = at + length
+    return at
   }
 
   #invalid(what: string): MsgpackInvalid {

@@ -70,14 +70,17 @@ const plainBytes = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes.buffe
 const isSafe = (value: bigint): boolean =>
   value <= BigInt(Number.MAX_SAFE_INTEGER) && value >= BigInt(Number.MIN_SAFE_INTEGER)
 
+/** Changes what was unpacked in place: nobody else has it yet, and a state has thousands of values. */
 const plain = (value: unknown): unknown => {
   if (typeof value === "bigint") return isSafe(value) ? Number(value) : value
+  if (typeof value !== "object" || value === null) return value
   if (value instanceof Uint8Array) return plainBytes(value)
-  if (Array.isArray(value)) return value.map(plain)
-  if (typeof value === "object" && value !== null) {
-    return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, plain(entry)]))
+  const entries = value as Record<string, unknown>
+  for (const key of Object.keys(entries)) {
+    const entry = entries[key]
+    if (typeof entry === "object" || typeof entry === "bigint") entries[key] = plain(entry)
   }
-  return value
+  return entries
 }
 
 /**
