@@ -5,13 +5,16 @@ import { guestKernel } from "./build.ts"
 /** To fill memory, or to write into single pages or runs of 16 pages of what was filled, evenly spread. */
 export type Operation = "fill" | "pages" | "runs"
 
-/** The end of the memory that it maps and that lies in one piece. */
-const LAST_MIB = 3072
+/** Above it, memory lies in two regions, which neither the guest nor the C program knows of. */
+const LARGEST_MIB = 3072
 /** Below lies the guest itself. */
 const FIRST_MIB = 2
 
+/** Size of the guest's machine where the benchmark is told to use so much memory. */
+export const guestMib = (memoryMib: number): number => Math.min(memoryMib, LARGEST_MIB)
+
 /** As much as can be filled in a machine of that size. */
-export const fillableMib = (memoryMib: number): number => Math.min(memoryMib, LAST_MIB) - FIRST_MIB
+export const fillableMib = (machineMib: number): number => machineMib - FIRST_MIB
 
 export const guestConfig = (memoryMib: number): MicroVmConfig => ({
   memoryMib,

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { MicroVm } from "../../src/index.ts"
 import { type ChainShape, DIRTY_PERCENT, floorChain, saveChain, startFilled } from "../chains.ts"
 import type { Floor } from "../floor.ts"
+import { guestMib } from "../guest.ts"
 import { machineFloor } from "../machine-floor.ts"
 import { type Context, now, type Scenario } from "../scenario.ts"
 
@@ -34,7 +35,7 @@ export const chain: Scenario = {
   description: `a guest restored, paused, from a full snapshot and the diffs over it, with ${DIRTY_PERCENT} % of its pages in all of these; C maps or reads the layers, whichever is quicker`,
   prepare: async (context) => {
     mkdirSync(folderOf(context))
-    const filled = await startFilled(context.memoryMib)
+    const filled = await startFilled(guestMib(context.memoryMib))
     try {
       for (const [step, shape] of Object.entries(shapes)) {
         const dir = join(folderOf(context), step.replaceAll(" ", "-"))

@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { type FilledGuest, startFilled } from "../chains.ts"
 import { fitLine, type Point } from "../fit.ts"
 import type { Floor } from "../floor.ts"
-import { fillableMib } from "../guest.ts"
+import { fillableMib, guestMib } from "../guest.ts"
 import { machineFloor } from "../machine-floor.ts"
 import type { StepResult } from "../measure.ts"
 import type { Conclusion, Context, Scenario, Steps } from "../scenario.ts"
@@ -108,7 +108,8 @@ export const diffPause: Scenario = {
   prepare: async (context) => {
     mkdirSync(folderOf(context))
     pairs.length = 0
-    for (const factor of sizeFactors) await startPair(context, context.memoryMib * factor)
+    const sizes = new Set(sizeFactors.map((factor) => guestMib(Math.round(context.memoryMib * factor))))
+    for (const size of sizes) await startPair(context, size)
   },
   run: (context) => forAll(context, pauseOwn),
   runFloor: (context) => forAll(context, pauseFloor),

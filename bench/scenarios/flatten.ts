@@ -2,7 +2,7 @@ import { mkdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { flatten as flattenSnapshot } from "../../src/index.ts"
 import { DIRTY_PERCENT, floorChain, saveChain, startFilled } from "../chains.ts"
-import { fillableMib } from "../guest.ts"
+import { fillableMib, guestMib } from "../guest.ts"
 import { MEBIBYTE } from "../pages.ts"
 import { type Context, now, type Scenario } from "../scenario.ts"
 
@@ -29,12 +29,12 @@ export const flatten: Scenario = {
   maximumRuns: 7,
   comparedWith: { verified: "durable", "not verified": "durable" },
   bytes: ({ memoryMib }) => {
-    const data = fillableMib(memoryMib) * MEBIBYTE
+    const data = fillableMib(guestMib(memoryMib)) * MEBIBYTE
     return { verified: data, "not verified": data }
   },
   prepare: async (context) => {
     mkdirSync(folderOf(context))
-    const filled = await startFilled(context.memoryMib)
+    const filled = await startFilled(guestMib(context.memoryMib))
     try {
       const shape = { layers: LAYERS, operation: "pages" } as const
       newest = await saveChain(filled, join(folderOf(context), "saved"), shape)

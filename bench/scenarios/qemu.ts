@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { MicroVm } from "../../src/index.ts"
-import { CommandedGuest, fillableMib, guestConfig } from "../guest.ts"
+import { CommandedGuest, fillableMib, guestConfig, guestMib } from "../guest.ts"
 import { MEBIBYTE } from "../pages.ts"
 import { Qemu, type QemuOptions, qemuVersion } from "../qemu/qemu.ts"
 import { type Context, now, type Scenario, type Steps } from "../scenario.ts"
@@ -28,7 +28,7 @@ const pathIn = (context: Context, name: string): string => join(folderOf(context
 const fileMib = (path: string): number => (statSync(path).blocks * 512) / MEBIBYTE
 
 const qemuOptions = (context: Context): QemuOptions => ({
-  memoryMib: context.memoryMib,
+  memoryMib: guestMib(context.memoryMib),
   folder: folderOf(context),
 })
 
@@ -36,7 +36,7 @@ const qemuOptions = (context: Context): QemuOptions => ({
 const saveMapped = async (context: Context): Promise<void> => {
   const memoryFile = { path: pathIn(context, "mapped.ram"), share: true }
   await using qemu = await Qemu.start({ ...qemuOptions(context), memoryFile })
-  await qemu.command("fill", fillableMib(context.memoryMib))
+  await qemu.command("fill", fillableMib(guestMib(context.memoryMib)))
   await qemu.qmp.execute("stop")
   const fd = openSync(pathIn(context, "mapped.state"), "w")
   await qemu.qmp.giveFile(fd, "saved")
@@ -47,12 +47,12 @@ const saveMapped = async (context: Context): Promise<void> => {
 const prepare = async (context: Context): Promise<void> => {
   mkdirSync(folderOf(context))
   await saveMapped(context)
-  vm = await MicroVm.create(guestConfig(context.memoryMib))
+  vm = await MicroVm.create(guestConfig(guestMib(context.memoryMib)))
   await vm.start()
-  await new CommandedGuest(vm).command("fill", fillableMib(context.memoryMib))
+  await new CommandedGuest(vm).command("fill", fillableMib(guestMib(context.memoryMib)))
   await vm.pause()
   peer = await Qemu.start(qemuOptions(context))
-  await peer.command("fill", fillableMib(context.memoryMib))
+  await peer.command("fill", fillableMib(guestMib(context.memoryMib)))
 }
 
 const saveQemu = async (context: Context, { qmp }: Qemu): Promise<Steps> => {
@@ -158,7 +158,7 @@ export const qemu: Scenario = {
       ? `QEMU is not installed ("npm run bench -- --install" as root installs it)`
       : undefined,
   bytes: ({ memoryMib }) => {
-    const all = memoryMib * MEBIBYTE
+    const all = guestMib(memoryMib) * MEBIBYTE
     return { save: all, "save, durable": all }
   },
   prepare,
