@@ -12,6 +12,7 @@
 namespace cryovm {
 namespace {
 
+constexpr uint64_t kFirstChunk = 32 * 1024 * 1024;  // less is not worth a thread
 constexpr uint64_t kChunk = 4 * 1024 * 1024;
 // Keeps a disk busy. With much more under way the kernel holds back whoever asks for write-back, and who writes the file
 // is slower, too.
@@ -51,7 +52,7 @@ void WriteBack::Written(uint64_t offset, uint64_t size) {
   if (!gathered_.has_value()) gathered_ = FileRange{offset, offset};
   gathered_->end = offset + size;
   gathered_bytes_ += size;
-  if (gathered_bytes_ < kChunk) return;
+  if (gathered_bytes_ < (thread_.joinable() ? kChunk : kFirstChunk)) return;
   {
     const std::lock_guard lock(mutex_);
     chunks_.push_back(*gathered_);
