@@ -79,6 +79,15 @@ const readParent = (child: SnapshotHead, parent: Reference, dir: string): Effect
     return head.header.digest === parent.digest ? head : yield* mismatch(child, parent, dir, head.header.digest)
   })
 
+/** Nearly every parent is still beside its child under its name: then nothing but itself is looked at, and once. */
+const whereItWas = ({ dir }: SnapshotHead, { name, digest }: Reference): Effect.Effect<SnapshotHead | undefined> =>
+  name === undefined
+    ? Effect.succeed(undefined)
+    : Effect.match(readHead(join(dirname(resolve(dir)), name)), {
+        onFailure: () => undefined,
+        onSuccess: (head) => (head.header.digest === digest ? head : undefined),
+      })
+
 /** The id of a snapshot, which older formats have in the manifest only; `undefined` where it cannot be read. */
 const idOf = ({ dir, header }: ShelfEntry): Effect.Effect<string | undefined> => {
   if (Result.isFailure(header)) return Effect.succeed(undefined)
@@ -142,6 +151,10 @@ export const parentFinder = (parents: readonly string[] = []): FindParent => {
     Effect.gen(function* () {
       const { parent } = child.manifest
       if (parent === null) return yield* Effect.die(`${child.dir} is a full snapshot and has no parent`)
+      if (parents.length === 0) {
+        const beside = yield* whereItWas(child, parent)
+        if (beside !== undefined) return beside
+      }
       const { name } = parent
       const shelves = yield* foldersOf(child.dir)
       const looks = [
