@@ -116,6 +116,9 @@ const withStateFile = async <A>(dir: string, use: (handle: FileHandle, size: num
   }
 }
 
+/** Header and manifest are hardly ever longer, and so are read at once: each read is a trip to another thread. */
+const USUAL_HEAD_BYTES = 32 * 1024
+
 const readHeaderOf = async (handle: FileHandle, size: number): Promise<StateHeader> =>
   readHeader(await readRange(handle, 0, Math.min(size, MAXIMUM_HEADER_BYTES)), size)
 
@@ -155,9 +158,15 @@ export interface SnapshotHead {
 export const readHead = (dir: string): Effect.Effect<SnapshotHead, StateReadError> =>
   reading(join(dir, STATE_FILE), () =>
     withStateFile(dir, async (handle, size) => {
-      const header = await readHeaderOf(handle, size)
-      const manifest = decodeManifest(header, await readRange(handle, header.headerLength, header.manifestLength))
-      return { dir, header, manifest }
+      const beginning = await readRange(handle, 0, Math.min(size, USUAL_HEAD_BYTES))
+      const header = readHeader(beginning, size)
+      const { headerLength, manifestLength } = header
+      const end = headerLength + manifestLength
+      const manifest =
+        end <= beginning.length
+          ? beginning.subarray(headerLength, end)
+          : await readRange(handle, headerLength, manifestLength)
+      return { dir, header, manifest: decodeManifest(header, manifest) }
     }),
   )
 
