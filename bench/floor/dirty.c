@@ -84,6 +84,7 @@ void measure_dirty(const struct inputs *inputs, const char *path, unsigned mebib
   clear_log();
   report("paused", now() - start);
   report("bytes", (uint64_t)size);
-  close(fd);
+  /* Not closed, so that its pages stay: the snapshots of the other side are kept too, and memory that the kernel has not
+     had in use before can cost many times as much where the machine itself is a guest. */
   unlink(path);
 }
