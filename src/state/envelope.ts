@@ -32,6 +32,7 @@ import {
   writeHeader,
 } from "./envelope-header.ts"
 import { type ComponentEntry, type Manifest, ManifestComponent } from "./manifest.ts"
+import { decodeOnce } from "./manifest-memo.ts"
 import { CHUNK_DIGEST_BYTES, type MemoryDigests, MemoryDigestsComponent } from "./memory-digests.ts"
 import { decodeMsgpack } from "./msgpack.ts"
 import { Bytes, U32 } from "./primitives.ts"
@@ -240,7 +241,7 @@ const checkLineage = (manifest: Manifest, { lineage }: StateHeader): void => {
  * @throws StateFormatTooNew, StateCorrupt, StateInvalid, StateVersionUnsupported
  */
 export const decodeManifest = (header: StateHeader, bytes: Uint8Array): Manifest => {
-  const manifest = ManifestComponent.decode(readManifestRecord(header, bytes))
+  const manifest = decodeOnce(header.manifestDigest, readManifestRecord(header, bytes))
   checkLineage(manifest, header)
   return manifest
 }
@@ -302,7 +303,7 @@ export const decodeEnvelope = (bytes: Uint8Array): DecodedEnvelope => {
   const header = readHeader(bytes)
   const parts = statePartsOf(header, bytes)
   const record = readManifestRecord(header, parts.manifest)
-  const manifest = ManifestComponent.decode(record)
+  const manifest = decodeOnce(header.manifestDigest, record)
   checkLineage(manifest, header)
   const sections = decodeSectionList(header, parts.sections)
   checkComponents(manifest, sections)

@@ -133,6 +133,26 @@ for (const [index, headerLength] of HEADER_LENGTHS.entries()) {
   })
 }
 
+test("a manifest that was decoded before is the same value, which nobody can change, and is checked all the same", () => {
+  const file = encodeEnvelope(sampleEnvelope())
+  const { header, manifest } = decodeEnvelope(file)
+  assert.is(decodeEnvelope(file).manifest, manifest)
+  assert.instance(
+    thrownBy(() => Object.assign(manifest.memory, { size: 1 })),
+    TypeError,
+  )
+  const at = header.headerLength + 9
+  file[at]! ^= 1
+  assert.instance(
+    thrownBy(() => decodeEnvelope(file)),
+    StateCorrupt,
+  )
+  const large = sampleManifest()
+  const label = "x".repeat(2 ** 17)
+  const other = encodeEnvelope({ ...sampleEnvelope(), manifest: { ...large, machine: { ...large.machine, label } } })
+  assert.is.not(decodeEnvelope(other).manifest, decodeEnvelope(other).manifest)
+})
+
 test("an older format takes nothing that it would lose", () => {
   for (const [envelope, formatVersion] of [
     [childEnvelope(), 2],
