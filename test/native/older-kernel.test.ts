@@ -5,17 +5,15 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
+import { compile } from "../support/compile.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 const root = fileURLToPath(new URL("../../../", import.meta.url))
-const source = join(root, "test/support/without-pagemap-scan.c")
 const files = ["test/native/own-pages", "test/native/swap", "test/native/dump", "test/native/diff"]
 
 test("pages are found without PAGEMAP_SCAN as with it", () => {
   using scratch = temporaryDirectory()
-  const launcher = join(scratch.path, "without-pagemap-scan")
-  const compiled = spawnSync("gcc", ["-O2", "-Wall", "-Werror", "-o", launcher, source], { encoding: "utf8" })
-  assert.is(compiled.status, 0, compiled.stderr)
+  const launcher = compile("without-pagemap-scan", scratch.path)
   const { status, stdout } = spawnSync(launcher, [process.execPath, join(root, "scripts/test.mjs"), ...files], {
     cwd: root,
     encoding: "utf8",

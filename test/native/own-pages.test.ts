@@ -8,20 +8,9 @@ import { loadNative, type NativeMemory } from "../../src/native.ts"
 import { chainPages, chains, type LaidRun, laidRuns, mapChain, zeros } from "../support/laid-files.ts"
 import { bytesOf, isFilledWith, mebibyte, memoryFiles, page, ranges } from "../support/memory-files.ts"
 import { follow, memorySteps } from "../support/memory-steps.ts"
+import { ownNumbers, ownPages } from "../support/own-pages.ts"
 
 const { folder, newFile } = memoryFiles("own-pages")
-
-/** The pages that are the memory's own, and of which of them it is said that they are zero. */
-const ownPages = async (memory: NativeMemory) => {
-  const { runs } = await memory.dumpDiff(null, 0, { candidates: "written" }).done
-  const own = new Map<number, "zeros" | "data">()
-  for (let at = 0; at < runs.length; at += 4) {
-    const [offset = 0, length = 0, file = 0] = runs.subarray(at)
-    for (let each = 0; each < length; each += page) own.set((offset + each) / page, file === zeros ? "zeros" : "data")
-  }
-  return own
-}
-const ownNumbers = async (memory: NativeMemory) => [...(await ownPages(memory)).keys()]
 
 const fileOf = (pages: number, value: number) => {
   const fd = newFile(pages * page)

@@ -2,22 +2,14 @@ import { closeSync, openSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
-import { loadNative, type NativeMemory } from "../../src/native.ts"
+import { loadNative } from "../../src/native.ts"
 import { bytesOf, page } from "../support/memory-files.ts"
+import { ownNumbers } from "../support/own-pages.ts"
 import { addressesOf, canSwap, swappedBytes, swapSpace } from "../support/swap.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 const PAGES = 2048
 const swapTest = canSwap() ? test : test.skip
-
-const changed = async (memory: NativeMemory): Promise<readonly number[]> => {
-  const { runs } = await memory.dumpDiff(null, 0, { candidates: "written" }).done
-  const pages: number[] = []
-  for (let at = 0; at < runs.length; at += 4) {
-    for (let each = 0; each < runs[at + 1]!; each += page) pages.push((runs[at]! + each) / page)
-  }
-  return pages
-}
 
 swapTest("pages that were written are found wherever the kernel keeps them, and no others", async () => {
   using scratch = temporaryDirectory()
@@ -38,20 +30,20 @@ swapTest("pages that were written are found wherever the kernel keeps them, and 
       bytes[each * page + 7] = 9
       written.push(each)
     }
-    assert.equal(await changed(memory), written)
+    assert.equal(await ownNumbers(memory), written)
 
     const { start, end } = addressesOf(path)
     const before = swappedBytes()
     swap.pageOut(start, Number(end - start))
     assert.ok(swappedBytes() - before > (written.length * page) / 2, "too little went into swap to tell anything")
-    assert.equal(await changed(memory), written, "in swap")
+    assert.equal(await ownNumbers(memory), written, "in swap")
 
     for (const each of written.slice(0, 200)) assert.is(bytes[each * page + 7], 9)
-    assert.equal(await changed(memory), written, "in swap, and some of it read again")
+    assert.equal(await ownNumbers(memory), written, "in swap, and some of it read again")
 
     bytes[4 * page] = 5
     const all = [...written, ...(written.includes(4) ? [] : [4])].sort((a, b) => a - b)
-    assert.equal(await changed(memory), all, "and written on")
+    assert.equal(await ownNumbers(memory), all, "and written on")
   } finally {
     memory.close()
   }

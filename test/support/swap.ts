@@ -3,9 +3,7 @@ import { spawnSync } from "node:child_process"
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
-
-const source = fileURLToPath(new URL("../../../test/support/page-out.c", import.meta.url))
+import { compile, run } from "./compile.ts"
 
 const succeeds = (command: string, args: readonly string[]): boolean => spawnSync(command, args).status === 0
 
@@ -21,20 +19,16 @@ const makeSwapFile = (path: string, bytes: number): void => {
 export const swapSpace = (bytes: number) => {
   const folder = mkdtempSync(join(tmpdir(), "cryovm-swap-"))
   const file = join(folder, "swap")
-  const program = join(folder, "page-out")
   const remove = () => rmSync(folder, { recursive: true, force: true })
   makeSwapFile(file, bytes)
-  const isOn =
-    succeeds("gcc", ["-O2", "-Wall", "-o", program, source]) && succeeds("mkswap", [file]) && succeeds("swapon", [file])
-  if (!isOn) {
+  if (!(succeeds("mkswap", [file]) && succeeds("swapon", [file]))) {
     remove()
     throw new Error("cannot turn swap on")
   }
   return {
     /** Takes memory of this process out, as far as the kernel does; reads of it bring it back. */
     pageOut: (address: bigint, length: number): void => {
-      const { status, stderr } = spawnSync(program, [String(process.pid), String(address), String(length)])
-      if (status !== 0) throw new Error(String(stderr))
+      run(compile("page-out", folder), [String(process.pid), String(address), String(length)])
     },
     [Symbol.dispose]: (): void => {
       succeeds("swapoff", [file])

@@ -9,6 +9,7 @@ import * as fc from "fast-check"
 import { test } from "uvu"
 import * as assert from "uvu/assert"
 import { exportMemory, flatten, MicroVm, rebase, verifySnapshot } from "../../src/index.ts"
+import { differingPages } from "../support/flat-memory.ts"
 import { kvmTest } from "../support/kvm.ts"
 import { COMMAND_ADDRESS, type DriverPosition, Puppet, PuppetDriver, puppetMachine } from "../support/puppet.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
@@ -100,10 +101,9 @@ const memoryOf = async (dir: string, scratch: string): Promise<Buffer> => {
 /** Numbers of the pages that differ. */
 const differences = (a: Buffer, b: Buffer, except: ReadonlySet<number> = new Set()): readonly number[] => {
   assert.is(a.length, b.length)
-  return Array.from({ length: a.length / PAGE }, (_, index) => index).filter(
-    (index) =>
-      !except.has(index) && a.compare(b, index * PAGE, (index + 1) * PAGE, index * PAGE, (index + 1) * PAGE) !== 0,
-  )
+  return differingPages(a, b)
+    .map((address) => address / PAGE)
+    .filter((index) => !except.has(index))
 }
 
 /** One machine after another, with its model. */
