@@ -47,8 +47,8 @@ export type { OperationOptions } from "./snapshot/operations/operation.ts"
 export { type RebaseOptions, rebase } from "./snapshot/operations/rebase.ts"
 export { type SnapshotVerification, type VerifyOptions, verifySnapshot } from "./snapshot/operations/verify.ts"
 export type { LinkVerification, SnapshotPart, SnapshotProblem } from "./snapshot/problem.ts"
+export type { DumpProgress } from "./snapshot/progress.ts"
 export type { ResourceOverrides, ResourceProblem } from "./snapshot/restore/resources.ts"
-export type { DumpProgress } from "./snapshot/save/dump-regions.ts"
 export type {
   DiffSnapshotOptions,
   FullSnapshotOptions,

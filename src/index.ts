@@ -79,8 +79,8 @@ export {
 export type { RebaseOptions } from "./snapshot/operations/rebase.ts"
 export type { SnapshotVerification, VerifyOptions } from "./snapshot/operations/verify.ts"
 export type { LinkVerification, SnapshotPart, SnapshotProblem } from "./snapshot/problem.ts"
+export type { DumpProgress } from "./snapshot/progress.ts"
 export type { ResourceOverrides, ResourceProblem } from "./snapshot/restore/resources.ts"
-export type { DumpProgress } from "./snapshot/save/dump-regions.ts"
 export type {
   DiffSnapshotOptions,
   FullSnapshotOptions,

@@ -13,6 +13,7 @@ export {
   SnapshotNotFound,
   SnapshotReadFailed,
   SnapshotWriteFailed,
+  toDumpFailed,
   toWriteFailed,
 } from "./errors.ts"
 export {

@@ -89,6 +89,10 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EMFILE: "the process has too many files open: raise its limit (ulimit -n)",
 }
 
+/** What a dump to `path` failed with: the operating system's refusal to write, unless the addon refused by itself. */
+export const toDumpFailed = (path: string, error: KvmError): SnapshotWriteFailed | KvmError =>
+  error.errno === 0 ? error : toWriteFailed(path, error)
+
 /** Maps what a file operation threw while `path` was written. Keeps one that is already ours. */
 export const toWriteFailed = (path: string, cause: unknown): SnapshotWriteFailed => {
   if (cause instanceof SnapshotWriteFailed) return cause

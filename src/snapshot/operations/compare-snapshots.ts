@@ -4,16 +4,16 @@ import * as Effect from "effect/Effect"
 import type { GuestRange } from "../../memory/guest-memory.ts"
 import { mapMemories } from "../../memory/map-memory.ts"
 import { loadNative, type NativeRuns } from "../../native.ts"
-import { runJob } from "../../native-job.ts"
 import type { StateInvalid } from "../../state/component.ts"
 import type { Manifest } from "../../state/manifest.ts"
 import { readStateFile } from "../bundle/bundle.ts"
 import { type Chain, type ChainOptions, openChainOf } from "../chain/chain.ts"
+import type { OnProgress } from "../progress.ts"
 import { guestRanges } from "../runs/guest-ranges.ts"
 import { PAGE_BYTES, RUN_NUMBERS } from "../runs/runs.ts"
+import { dumpRegions } from "../save/dump-regions.ts"
 import { compareSections, type SectionDifference } from "./compare-sections.ts"
 import { pagesApart } from "./pages-apart.ts"
-import { type OnProgress, stepProgress } from "./progress.ts"
 
 export interface CompareOptions extends ChainOptions {
   /** Most fields that are told of each component; 100 without it. */
@@ -60,9 +60,12 @@ const isSameLayout = (a: Regions, b: Regions): boolean => {
   return describe(a) === describe(b)
 }
 
-function* flatRanges(runs: NativeRuns, start: number) {
-  for (let at = 0; at < runs.length; at += RUN_NUMBERS) {
-    yield { offset: start + (runs[at] as number), length: runs[at + 1] as number }
+function* flatRanges(runs: readonly NativeRuns[], regions: Regions) {
+  for (const [index, region] of regions.entries()) {
+    const ofRegion = runs[index]!
+    for (let at = 0; at < ofRegion.length; at += RUN_NUMBERS) {
+      yield { offset: region.fileOffset + (ofRegion[at] as number), length: ofRegion[at + 1] as number }
+    }
   }
 }
 
@@ -73,18 +76,13 @@ const compareMemory = (a: Chain, b: Chain, regions: Regions, onProgress: OnProgr
     const memories = yield* mapMemories(native, a.memories)
     const baselines = yield* mapMemories(native, b.memories)
     const candidates = pagesApart(a.links, b.links, regions)
-    const progress = stepProgress(
-      regions.reduce((total, { size }) => total + size, 0),
-      onProgress,
-    )
-    const ranges: GuestRange[] = []
-    for (const [index, memory] of memories.entries()) {
-      const region = regions[index]!
-      const options = { ...candidates[index]!, baseline: baselines[index]! }
-      const { runs } = yield* runJob(() => memory.dumpDiff(null, 0, options), progress.at)
-      progress.finish(region.size)
-      ranges.push(...guestRanges(regions, flatRanges(runs, region.fileOffset)))
-    }
+    const pairs = memories.map((memory, index) => ({
+      memory,
+      options: { ...candidates[index]!, baseline: baselines[index]! },
+    }))
+    const found = yield* dumpRegions(pairs, ({ memory, options }) => memory.dumpDiff(null, 0, options), onProgress)
+    const runs = found.map((part) => part.runs)
+    const ranges = guestRanges(regions, flatRanges(runs, regions))
     const bytes = ranges.reduce((total, { size }) => total + size, 0)
     return { ranges, pages: bytes / PAGE_BYTES, bytes } satisfies MemoryDifference
   })

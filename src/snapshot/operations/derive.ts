@@ -4,20 +4,14 @@ import { join, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import { makeGuestMemory } from "../../memory/guest-memory.ts"
 import type { KvmError, NativeMemory } from "../../native.ts"
-import { encodeEnvelope, type Section } from "../../state/envelope.ts"
+import type { Section } from "../../state/envelope.ts"
 import type { Manifest } from "../../state/manifest.ts"
 import { packageVersion } from "../../version.ts"
-import {
-  publishBundle,
-  type SnapshotExists,
-  type SnapshotWriteFailed,
-  STATE_FILE,
-  writeBundleFile,
-} from "../bundle/bundle.ts"
+import { publishBundle, type SnapshotExists, type SnapshotWriteFailed } from "../bundle/bundle.ts"
 import { withNewFile } from "../bundle/publish-file.ts"
-import { DIGEST_CHUNK_BYTES } from "../runs/memory-diff.ts"
+import type { StepProgress } from "../progress.ts"
 import type { MemoryWriter } from "../save/memory-writer.ts"
-import type { OnProgress } from "./progress.ts"
+import { writeStateFile } from "../save/state-file.ts"
 
 /** A snapshot that was made from others, on disk and whole. */
 export interface DerivedSnapshotInfo {
@@ -50,8 +44,9 @@ export interface Derivation {
   readonly memories: readonly NativeMemory[]
   /** Its directory. */
   readonly out: string
-  readonly overwrite: boolean
-  readonly onProgress: OnProgress
+  readonly options: { readonly overwrite?: boolean }
+  /** Its step is the memory. */
+  readonly progress: StepProgress
 }
 
 const manifestOf = ({ source, parent }: Derivation, memory: Manifest["memory"]): Manifest => ({
@@ -64,14 +59,14 @@ const manifestOf = ({ source, parent }: Derivation, memory: Manifest["memory"]):
   parent,
 })
 
-const writeMemory = ({ source, writer, memories, onProgress }: Derivation, path: string) => {
+const writeMemory = ({ source, writer, memories, progress }: Derivation, path: string) => {
   const regions = source.manifest.memory.regions.map(({ guestAddress, size }, index) => ({
     guestAddress,
     size,
     memory: memories[index]!,
   }))
   return withNewFile(path, (handle) =>
-    Effect.flatten(writer.dump({ path, handle }, makeGuestMemory(regions), onProgress)),
+    Effect.flatten(writer.dump({ path, handle }, makeGuestMemory(regions), ({ doneBytes }) => progress.at(doneBytes))),
   )
 }
 
@@ -79,7 +74,7 @@ const writeMemory = ({ source, writer, memories, onProgress }: Derivation, path:
 export const writeDerived = (
   derivation: Derivation,
 ): Effect.Effect<DerivedSnapshotInfo, SnapshotExists | SnapshotWriteFailed | KvmError> => {
-  const { source, writer, overwrite } = derivation
+  const { source, writer, options } = derivation
   const dir = resolve(derivation.out)
   const began = performance.now()
   const write = (temporary: string) =>
@@ -87,17 +82,11 @@ export const writeDerived = (
       const memory = yield* writeMemory(derivation, join(temporary, writer.fileName))
       const memoryWritten = performance.now()
       const manifest = manifestOf(derivation, memory.layout)
-      const memoryDigests = {
-        algorithm: "xxh3-128-pages",
-        chunkBytes: DIGEST_CHUNK_BYTES,
-        digests: memory.digests,
-      } as const
-      const state = encodeEnvelope({ manifest, sections: source.sections, memoryDigests })
-      yield* writeBundleFile(temporary, STATE_FILE, state)
+      const state = yield* writeStateFile(temporary, manifest, source.sections, memory)
       return { manifest, memory, stateBytes: state.length, memoryWritten }
     })
   return Effect.map(
-    publishBundle(dir, write, { overwrite }),
+    publishBundle(dir, write, { overwrite: options.overwrite === true }),
     ({ manifest, memory, stateBytes, memoryWritten }): DerivedSnapshotInfo => ({
       id: manifest.id,
       dir,

@@ -6,15 +6,15 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { mapMemories } from "../../memory/map-memory.ts"
 import { type KvmError, loadNative, type NativeRuns } from "../../native.ts"
-import { type SnapshotWriteFailed, toWriteFailed } from "../bundle/bundle.ts"
+import { type SnapshotWriteFailed, toDumpFailed, toWriteFailed } from "../bundle/bundle.ts"
 import { publishFile } from "../bundle/publish-file.ts"
 import { type Chain, type ChainLink, openChain } from "../chain/chain.ts"
+import type { StepProgress } from "../progress.ts"
 import { copyRuns } from "../runs/copy-runs.ts"
 import { RUN_NUMBERS } from "../runs/runs.ts"
 import { dumpMemory } from "../save/dump-memory.ts"
 import { checkPlace } from "../save/parent.ts"
 import { type OperationOptions, verifySources } from "./operation.ts"
-import type { StepProgress } from "./progress.ts"
 
 /** The changes of a snapshot were asked for that is a difference to none. */
 export class SnapshotNotDiff extends Data.TaggedError("SnapshotNotDiff")<{
@@ -80,7 +80,7 @@ const writeWhole =
       const places = links.at(-1)!.manifest.memory.regions
       const regions = mapped.map((memory, index) => ({ memory, fileOffset: places[index]!.fileOffset }))
       const { writtenBytes } = yield* dumpMemory(file.fd, regions, ({ doneBytes }) => progress.at(doneBytes)).pipe(
-        Effect.mapError((error) => (error.errno === 0 ? error : toWriteFailed(path, error))),
+        Effect.mapError((error) => toDumpFailed(path, error)),
       )
       return writtenBytes
     })

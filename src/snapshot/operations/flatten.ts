@@ -26,7 +26,7 @@ export const flatten = (dir: string, out: string, options: OperationOptions = {}
       writer: fullMemory,
       memories,
       out,
-      overwrite: options.overwrite === true,
-      onProgress: ({ doneBytes }) => progress.at(doneBytes),
+      options,
+      progress,
     })
   }).pipe(Effect.scoped)

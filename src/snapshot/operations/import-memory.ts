@@ -3,11 +3,11 @@ import * as Effect from "effect/Effect"
 import { mapMemories } from "../../memory/map-memory.ts"
 import { loadNative } from "../../native.ts"
 import { openFlatFile } from "../bundle/bundle.ts"
+import { type OnProgress, stepProgress } from "../progress.ts"
 import { readMachineState } from "../restore/open.ts"
 import { fullMemory } from "../save/full-memory.ts"
 import { checkPlace } from "../save/parent.ts"
 import { writeDerived } from "./derive.ts"
-import { type OnProgress, stepProgress } from "./progress.ts"
 
 export interface ImportOptions {
   /** Put the new snapshot in the place of one that is there already. */
@@ -43,7 +43,7 @@ export const importMemory = (dir: string, file: string, out: string, options: Im
       writer: fullMemory,
       memories,
       out,
-      overwrite: options.overwrite === true,
-      onProgress: ({ doneBytes }) => progress.at(doneBytes),
+      options,
+      progress,
     })
   }).pipe(Effect.scoped)

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { ChainLink, ChainOptions } from "../chain/chain.ts"
 import type { SnapshotDamaged } from "../problem.ts"
-import { type OnProgress, type StepProgress, stepProgress } from "./progress.ts"
+import { type OnProgress, type StepProgress, stepProgress } from "../progress.ts"
 import { requireVerified, type VerifyError } from "./verify.ts"
 
 export interface OperationOptions extends ChainOptions {

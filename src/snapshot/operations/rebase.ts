@@ -42,7 +42,7 @@ export const rebase = (dir: string, out: string, options: RebaseOptions) =>
       writer: changedMemory(changes, parent.runs),
       memories,
       out,
-      overwrite: options.overwrite === true,
-      onProgress: ({ doneBytes }) => progress.at(doneBytes),
+      options,
+      progress,
     })
   }).pipe(Effect.scoped)

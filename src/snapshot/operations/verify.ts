@@ -26,10 +26,10 @@ import {
   type SnapshotProblem,
   snapshotDamaged,
 } from "../problem.ts"
+import { type OnProgress, type StepProgress, stepProgress } from "../progress.ts"
 import { inconsistent } from "../restore/open.ts"
 import { readRunTable } from "../runs/run-table.ts"
 import { type CheckedState, checkState, nothingLeft } from "./check-state.ts"
-import { type OnProgress, type StepProgress, stepProgress } from "./progress.ts"
 import { verifyMemory } from "./verify-memory.ts"
 
 export interface VerifyOptions extends ChainOptions {

@@ -2,7 +2,7 @@
 import type { FileHandle } from "node:fs/promises"
 import * as Effect from "effect/Effect"
 import { loadNative } from "../../native.ts"
-import { type SnapshotWriteFailed, toWriteFailed } from "../bundle/bundle.ts"
+import { type SnapshotWriteFailed, toDumpFailed, toWriteFailed } from "../bundle/bundle.ts"
 import { DIFF_FILE, DIGEST_CHUNK_BYTES, encodeRunTable, MAXIMUM_RUNS } from "../runs/memory-diff.ts"
 import { PAGE_BYTES, RUN_NUMBERS } from "../runs/runs.ts"
 import { type DumpedDiff, dumpDiff } from "./dump-diff.ts"
@@ -68,7 +68,7 @@ export const changedMemory = (changes: Changes, runsOfParents: number): MemoryWr
         baseline: changes.baselines[index],
       }))
       const dumped = yield* dumpDiff(file.handle.fd, regions, onProgress).pipe(
-        Effect.mapError((error) => (error.errno === 0 ? error : toWriteFailed(file.path, error))),
+        Effect.mapError((error) => toDumpFailed(file.path, error)),
       )
       return finish(file, flat, dumped, runsOfParents)
     }),

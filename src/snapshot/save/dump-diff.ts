@@ -1,9 +1,10 @@
 /** Writes the pages of guest memory that changed into one file, packed, region after region. */
 import * as Effect from "effect/Effect"
 import type { KvmError, NativeDiffResult, NativeMemory, NativeRuns } from "../../native.ts"
+import type { DumpProgress } from "../progress.ts"
 import { DIGEST_CHUNK_BYTES } from "../runs/memory-diff.ts"
 import { RUN_NUMBERS } from "../runs/runs.ts"
-import { type DumpProgress, dumpRegions } from "./dump-regions.ts"
+import { dumpRegions } from "./dump-regions.ts"
 import type { Candidates } from "./memory-history.ts"
 
 export interface DiffRegion {

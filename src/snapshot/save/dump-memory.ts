@@ -3,8 +3,9 @@
  */
 import * as Effect from "effect/Effect"
 import type { KvmError, NativeMemory } from "../../native.ts"
+import type { DumpProgress } from "../progress.ts"
 import { DIGEST_CHUNK_BYTES } from "../runs/memory-diff.ts"
-import { type DumpProgress, dumpRegions } from "./dump-regions.ts"
+import { dumpRegions } from "./dump-regions.ts"
 
 export interface MemoryFileRegion {
   readonly memory: NativeMemory

@@ -1,6 +1,6 @@
 /** `memory.img`, the memory of a full snapshot: flat, with holes for what is zero. */
 import * as Effect from "effect/Effect"
-import { MEMORY_FILE, toWriteFailed } from "../bundle/bundle.ts"
+import { MEMORY_FILE, toDumpFailed, toWriteFailed } from "../bundle/bundle.ts"
 import { PAGE_BYTES } from "../runs/runs.ts"
 import { dumpMemory } from "./dump-memory.ts"
 import { flatMemory, type MemoryWriter } from "./memory-writer.ts"
@@ -17,7 +17,7 @@ export const fullMemory: MemoryWriter = {
         fileOffset: regions[index]!.fileOffset,
       }))
       const { writtenBytes, digests } = yield* dumpMemory(handle.fd, sources, onProgress).pipe(
-        Effect.mapError((error) => (error.errno === 0 ? error : toWriteFailed(path, error))),
+        Effect.mapError((error) => toDumpFailed(path, error)),
       )
       const layout = { regions, size, file: { name: MEMORY_FILE, size }, diff: null }
       return Effect.succeed({ layout, digests, writtenBytes, pages: writtenBytes / PAGE_BYTES })

@@ -5,7 +5,7 @@ import type { GuestRange, MappedGuestMemory } from "../../memory/guest-memory.ts
 import type { KvmError } from "../../native.ts"
 import type { Manifest } from "../../state/manifest.ts"
 import type { SnapshotWriteFailed } from "../bundle/bundle.ts"
-import type { DumpProgress } from "./dump-regions.ts"
+import type { DumpProgress } from "../progress.ts"
 import type { SnapshotTracking } from "./memory-history.ts"
 
 /** A file that is being written. */

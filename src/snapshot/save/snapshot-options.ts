@@ -1,6 +1,6 @@
 /** What a snapshot can be asked to be, and what it tells of itself. */
 import type { ChainOptions } from "../chain/walk-chain.ts"
-import type { DumpProgress } from "./dump-regions.ts"
+import type { DumpProgress } from "../progress.ts"
 import type { SnapshotTracking } from "./memory-history.ts"
 
 interface CommonOptions {

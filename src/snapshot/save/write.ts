@@ -15,26 +15,19 @@ import { type HostProfile, packHostProfile } from "../../machine/host-profile.ts
 import type { PausedTime } from "../../machine/kvm/paused-time.ts"
 import type { Machine } from "../../machine/machine.ts"
 import { type KvmError, type NativeHostProbe, toKvmError } from "../../native.ts"
-import { componentsOf, encodeEnvelope, readHeader, type Section } from "../../state/envelope.ts"
+import { componentsOf, readHeader, type Section } from "../../state/envelope.ts"
 import { ARCHITECTURE, type Manifest } from "../../state/manifest.ts"
 import { packageVersion } from "../../version.ts"
-import {
-  publishBundle,
-  type SnapshotExists,
-  type SnapshotWriteFailed,
-  STATE_FILE,
-  toWriteFailed,
-  writeBundleFile,
-} from "../bundle/bundle.ts"
-import { DIGEST_CHUNK_BYTES } from "../runs/memory-diff.ts"
+import { publishBundle, type SnapshotExists, type SnapshotWriteFailed, toWriteFailed } from "../bundle/bundle.ts"
+import type { DumpProgress } from "../progress.ts"
 import { changedMemory } from "./changed-memory.ts"
-import type { DumpProgress } from "./dump-regions.ts"
 import { fullMemory } from "./full-memory.ts"
 import type { MemoryHistory } from "./memory-history.ts"
 import type { MemoryFile, MemoryWriter } from "./memory-writer.ts"
 import { findChanges, openParent, type Parent, type ParentError } from "./parent.ts"
 import { saveMachine, sectionsOf } from "./save-machine.ts"
 import type { SnapshotInfo, SnapshotOptions } from "./snapshot-options.ts"
+import { writeStateFile } from "./state-file.ts"
 
 /** Why a snapshot could not be written. */
 export type SnapshotWriteError = SnapshotExists | SnapshotWriteFailed | KvmError | ParentError
@@ -175,10 +168,7 @@ export const writeSnapshot = <E>(
         const written = yield* writeMemory(source, parent, temporary, watchers)
         const sections = sectionsOf(written.saved)
         const manifest = manifestOf(written, sections, parent)
-        const { digests } = written.memory
-        const memoryDigests = { algorithm: "xxh3-128-pages", chunkBytes: DIGEST_CHUNK_BYTES, digests } as const
-        const state = encodeEnvelope({ manifest, sections, memoryDigests })
-        yield* writeBundleFile(temporary, STATE_FILE, state)
+        const state = yield* writeStateFile(temporary, manifest, sections, written.memory)
         return { began, written, manifest, state }
       })
     const { began, written, manifest, state } = yield* publishBundle(dir, write, {

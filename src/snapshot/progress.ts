@@ -1,5 +1,11 @@
 /** One progress for work that is done in several steps. */
-import type { DumpProgress } from "../save/dump-regions.ts"
+
+/** How far a dump has come. */
+export interface DumpProgress {
+  /** Bytes of guest memory dealt with so far. */
+  readonly doneBytes: number
+  readonly totalBytes: number
+}
 
 export type OnProgress = (progress: DumpProgress) => void
 
